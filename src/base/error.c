@@ -17,12 +17,13 @@ static void text_set(char *text, size_t size, const char *format, va_list ap)
 
 int error_set(struct error *err, enum error_code code, const char *format, ...)
 {
+	struct error fresh = { .code = code };	/* apart: an argument may be err's own message */
 	va_list ap;
 
-	*err = (struct error){ .code = code };
 	va_start(ap, format);
-	text_set(err->message, sizeof(err->message), format, ap);
+	text_set(fresh.message, sizeof(fresh.message), format, ap);
 	va_end(ap);
+	*err = fresh;
 	return -1;
 }
 
@@ -47,19 +48,20 @@ static enum error_code code_from_errno(int errnum)
 
 int error_set_errno(struct error *err, int errnum, const char *format, ...)
 {
-	va_list ap;
-	size_t n;
-
-	*err = (struct error){
+	struct error fresh = {
 		.code = code_from_errno(errnum),
 		.sys_errno = errnum,
 		.retryable = errnum == EAGAIN || errnum == EBUSY,
 	};
+	va_list ap;
+	size_t n;
+
 	va_start(ap, format);
-	text_set(err->message, sizeof(err->message), format, ap);
+	text_set(fresh.message, sizeof(fresh.message), format, ap);
 	va_end(ap);
-	n = strlen(err->message);
-	snprintf(err->message + n, sizeof(err->message) - n, ": %s", strerror(errnum));
+	n = strlen(fresh.message);
+	snprintf(fresh.message + n, sizeof(fresh.message) - n, ": %s", strerror(errnum));
+	*err = fresh;
 	return -1;
 }
 

@@ -33,7 +33,7 @@ char *fs_absolute(const char *base, const char *path);	/* lexical: base + path, 
 char *fs_find_program(const char *path_list, const char *name);
 
 /* An exclusive lock on a file (created when absent), held until the descriptor closes.
-   wait_ms 0: fail at once with ERROR_CONFLICT naming the holder's pid, which is written into the file. */
+   wait_ms 0: fail at once; below 0: wait for ever. The failure is a retryable ERROR_CONFLICT naming the holder's pid, which is written into the file. */
 int fs_lock(const char *path, int64_t wait_ms, int *ret_fd, struct error *err) WARN_UNUSED;
 
 /* One line of /proc/self/mountinfo (proc_pid_mountinfo(5)), escapes resolved. */

@@ -2,7 +2,12 @@
 #ifndef INSULA_BASE_PROC_H
 #define INSULA_BASE_PROC_H
 
-/* Other programs. No shell, ever. Children get a clean descriptor table (0, 1, 2 and those named) and default signals. */
+/*
+ * Other programs. No shell, ever. Children get a clean descriptor table (0, 1, 2; `child` may clear
+ * FD_CLOEXEC of what it hands over), default signals, an own process group, and SIGKILL when the
+ * calling thread dies. Safe in a program with threads. Background processes that a child leaves
+ * are not waited for, even when they keep its outputs open.
+ */
 
 #include "base.h"
 
