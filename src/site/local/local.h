@@ -39,7 +39,8 @@ extern const struct local_kind local_runtime, local_forwarding, local_router, lo
 
 extern const struct site_ops site_local;
 
-/* Names (names.c); ret holds 16 bytes, IFNAMSIZ. */
+/* Names (names.c); ret holds 16 bytes, IFNAMSIZ. key: of the resource that makes the link
+   ("vision/network", "vision/train/0/link", "host/router" for both ends of the uplink). */
 enum link_role { LINK_BRIDGE, LINK_PORT, LINK_UPLINK_HOST, LINK_UPLINK_ROUTER };
 void local_link_name(const char *deployment, enum link_role role, const char *key, char ret[static 16]);
 void local_table_name(const char *deployment, char ret[static 80]);		/* "insula_<deployment>" */
@@ -52,7 +53,7 @@ struct instance_key { char tenant[64], workload[64]; uint32_t replica; };
 bool local_instance_key(const char *key, struct instance_key *ret);
 
 /* Our mark with what list must give back but the machine does not hold: the body as applied, in
-   <run>/marks/<key with / as %2F> (or <deployment_dir>/marks for what outlives a reboot). Written before the thing is made. */
+   <run>/marks/<kind>/<key with / as %2F> (or <deployment_dir>/marks for what outlives a reboot). Written before the thing is made. */
 enum mark_life { MARK_UNTIL_REBOOT, MARK_KEPT };
 int local_mark_write(struct site *site, enum mark_life life, const struct resource *resource, struct error *err) WARN_UNUSED;
 int local_mark_read(struct site *site, enum mark_life life, const char *key, struct resource **ret, struct error *err) WARN_UNUSED;
