@@ -10,6 +10,7 @@
  */
 
 #include "base/base.h"
+#include "model/intent.h"	/* AMOUNT_NONE */
 
 struct cgroups;
 
@@ -17,7 +18,11 @@ enum cgroup_controller { CGROUP_CPU, CGROUP_CPUACCT, CGROUP_MEMORY, CGROUP_PIDS,
 
 /* What this machine has, read from /proc/self/mountinfo. */
 int cgroups_open(struct cgroups **ret, struct error *err) WARN_UNUSED;
+/* The same from a file of mountinfo's form (tests). */
+int cgroups_open_from(const char *mountinfo, struct cgroups **ret, struct error *err) WARN_UNUSED;
 void cgroups_close(struct cgroups *cgroups);
+void cgroups_close_pp(struct cgroups **cgroups);
+#define autocgroups CLEANUP(cgroups_close_pp)
 /* 2: on cgroup2; 1: a v1 hierarchy; 0: nowhere */
 int cgroups_version(const struct cgroups *cgroups, enum cgroup_controller controller);
 const char *cgroups_summary(const struct cgroups *cgroups);	/* "v2", "v1", "hybrid: cpu, memory, pids on v1" */
@@ -32,10 +37,13 @@ struct cgroup_limits {			/* AMOUNT_NONE (INT64_MIN): no limit of its own */
 	int64_t disk_bandwidth;		/* bytes a second, for each device in `devices`, read and write each */
 	const char *const *devices;	/* "254:0", NULL-ended, or NULL */
 	bool group_oom;			/* v2: memory.oom.group */
+	bool leaf;			/* an instance: nothing is made below it. v1 throttles a disk only here */
 };
 
 /* Makes the group in every hierarchy (controllers enabled down the path on v2); limits it; idempotent. What could not be
-   enforced is set in *ret_missing as a bit set of 1 << controller. */
+   enforced is set in *ret_missing (may be NULL) as a bit set of 1 << controller. Values that are AMOUNT_NONE are reset to
+   the kernel's defaults. memory_low has no equal on v1 and is left out there without a bit: admission is its guarantee.
+   The kernel rounds: memory down to pages, and a v1 cpu limit above its parent's is clamped to that. */
 int cgroup_create(struct cgroups *cgroups, const char *path, const struct cgroup_limits *limits, unsigned *ret_missing, struct error *err) WARN_UNUSED;
 int cgroup_read_limits(struct cgroups *cgroups, const char *path, struct cgroup_limits *ret, struct error *err) WARN_UNUSED;
 bool cgroup_exists(struct cgroups *cgroups, const char *path);
