@@ -13,14 +13,9 @@
 
 #include "base/arena.h"
 #include "base/vec.h"
+#include "data/words.h"
 
 #define AMOUNT_NONE INT64_MIN
-
-struct mark { const char *file; unsigned line, column; };	/* from 1; file "-" for standard input; line 0: made, not read */
-
-struct label { const char *key, *value; };
-struct labels { struct label *items; size_t n; };		/* sorted by key */
-struct names { const char **items; size_t n; };
 
 enum trust { TRUST_UNTRUSTED, TRUST_NORMAL, TRUST_TRUSTED };
 enum method { METHOD_AUTO, METHOD_CONTAINER, METHOD_VM, METHOD_BARE };

@@ -11,14 +11,10 @@
  * index into the world's arrays, WORLD_NONE when there is none.
  */
 
+#include "cidr.h"
 #include "intent.h"
 
-#include <netinet/in.h>
-
 #define WORLD_NONE UINT32_MAX
-
-struct address { int family; uint8_t bytes[16]; };		/* AF_INET or AF_INET6, network order */
-struct prefix { struct address address; uint8_t length; };	/* host bits are zero */
 
 struct gpu { const char *uuid, *model; int64_t memory; bool declared; };
 struct node {
