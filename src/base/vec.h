@@ -20,6 +20,6 @@ void *vec_grow(void *items, size_t *capacity, size_t need, size_t size);
 /* a new zeroed element at the end; its address */
 #define vec_add(v) (vec_reserve((v), (v)->n + 1), memset(&(v)->items[(v)->n], 0, sizeof(*(v)->items)), &(v)->items[(v)->n++])
 #define vec_clear(v) (cleanup_free(&(v)->items), (v)->items = NULL, (v)->n = (v)->capacity = 0)
-#define vec_each(v, it) for (__typeof__((v)->items) it = (v)->items; it && it < (v)->items + (v)->n; it++)
+#define vec_each(v, it) for (__typeof__((v)->items + 0) it = (v)->items; it && it < (v)->items + (v)->n; it++)
 
 #endif

@@ -73,7 +73,7 @@ static bool read_integer(const char *text, int64_t *ret)
 		digits += 2, base = 8;
 	else if (starts_with(text, "0x") && all_of(text + 2, "0123456789abcdefABCDEF"))
 		digits += 2, base = 16;
-	else if (!all_of(text + (*text == '-' || *text == '+'), "0123456789"))
+	else if (!*text || !all_of(text + (int)(*text == '-' || *text == '+'), "0123456789"))
 		return false;
 	errno = 0;
 	*ret = strtoll(digits, &end, base);
@@ -255,8 +255,10 @@ static int attach(struct reader *reader, struct yaml_node *node, size_t added)
 		parent->entries[parent->n++] = (struct yaml_entry){ frame->key, frame->key_mark, node };
 	}
 	frame->key = NULL;
-	parent->weight += node->weight;
-	parent->height = MAX(parent->height, node->height + 1);
+	if (!frame->skip) {
+		parent->weight += node->weight;
+		parent->height = MAX(parent->height, node->height + 1);
+	}
 	return 0;
 }
 
