@@ -59,7 +59,9 @@ static int fail(struct reader *reader, struct mark mark, const char *format, ...
 
 static bool all_of(const char *s, const char *set)
 {
-	return *s && s[strspn(s, set)] == 0;
+	size_t n = strlen(s);
+
+	return n && strspn(s, set) == n;
 }
 
 /* [-+]? digits, 0o octal, 0x hexadecimal (YAML 1.2.2, 10.3.2); false: not an integer, or beyond 64 bits */
@@ -73,7 +75,7 @@ static bool read_integer(const char *text, int64_t *ret)
 		digits += 2, base = 8;
 	else if (starts_with(text, "0x") && all_of(text + 2, "0123456789abcdefABCDEF"))
 		digits += 2, base = 16;
-	else if (!*text || !all_of(text + (int)(*text == '-' || *text == '+'), "0123456789"))
+	else if (!all_of(text + strspn(text, "+-"), "0123456789") || strspn(text, "+-") > 1)
 		return false;
 	errno = 0;
 	*ret = strtoll(digits, &end, base);
