@@ -21,12 +21,6 @@ static const struct known_prefix not_public6[] = {
 	{ AF_INET6, { 0x20, 0x02 }, 16 }, { AF_INET6, { 0x3f, 0xff }, 20 },
 };
 
-static const struct known_prefix metadata[] = {
-	{ AF_INET, { 169, 254 }, 16 },
-	{ AF_INET6, { 0xfe, 0x80 }, 10 },
-	{ AF_INET6, { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 }, 128 },
-};
-
 static bool bits_equal(const uint8_t *a, const uint8_t *b, unsigned bits)
 {
 	if (memcmp(a, b, bits / 8) != 0)
@@ -45,11 +39,6 @@ static bool within_known(const struct address *address, const struct known_prefi
 	return false;
 }
 
-bool address_equal(const struct address *a, const struct address *b)
-{
-	return a->family == b->family && memcmp(a->bytes, b->bytes, a->family == AF_INET ? 4 : 16) == 0;
-}
-
 bool address_within(const struct address *address, const struct prefix *prefix)
 {
 	return address->family == prefix->address.family && bits_equal(address->bytes, prefix->address.bytes, prefix->length);
@@ -60,11 +49,6 @@ bool address_is_public(const struct address *address)
 	if (address->family == AF_INET)
 		return !within_known(address, not_public4, ARRAY_LEN(not_public4));
 	return within_known(address, &public6, 1) && !within_known(address, not_public6, ARRAY_LEN(not_public6));
-}
-
-bool address_is_metadata(const struct address *address)
-{
-	return within_known(address, metadata, ARRAY_LEN(metadata));
 }
 
 uint32_t reach_endpoint_of(const struct world *world, const struct address *address)

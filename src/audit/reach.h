@@ -62,10 +62,8 @@ bool selector_matches(const struct world *world, const struct selector *selector
 /* n 0: all. A range of PROTOCOL_ANY that does not span every port is about TCP and UDP. */
 bool port_ranges_match(const struct port_ranges *ports, enum protocol protocol, uint16_t port);
 
-bool address_equal(const struct address *a, const struct address *b);
 bool address_within(const struct address *address, const struct prefix *prefix);
 bool address_is_public(const struct address *address);		/* SELECT_INTERNET */
-bool address_is_metadata(const struct address *address);	/* SELECT_METADATA */
 uint32_t reach_endpoint_of(const struct world *world, const struct address *address);	/* or WORLD_NONE */
 /* The first address of the family, or NULL */
 const struct address *reach_address_of(const struct world *world, uint32_t endpoint, int family);

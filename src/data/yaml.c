@@ -57,7 +57,7 @@ static int fail(struct reader *reader, struct mark mark, const char *format, ...
 	return error_set(reader->err, ERROR_INPUT, "%s:%u:%u: %s", mark.file, mark.line, mark.column, message);
 }
 
-static bool all_of(const char *s, const char *set)
+static __attribute__((noinline)) bool all_of(const char *s, const char *set)
 {
 	size_t n = strlen(s);
 
