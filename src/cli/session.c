@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "site/local/local.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+
+const struct site_ops *const session_sites[] = { &site_local, NULL };
+
+static void findings_print(const struct cli *cli, const struct findings *findings)
+{
+	vec_each(&findings->items, finding) {
+		autofree char *text = output_safe(finding->text);
+
+		if (cli->json)
+			output_json("finding", json_pack("{s:s, s:b, s:s, s:i, s:i}", "message", text, "warning", finding->warning, "file",
+							 finding->mark.file ? finding->mark.file : "", "line", (int)finding->mark.line, "column",
+							 (int)finding->mark.column));
+		else
+			fprintf(stderr, "%s%s\n", finding->warning ? "warning: " : "", text);
+	}
+}
+
+int session_read(struct session *session, struct cli *cli, struct error *err)
+{
+	const char *standard[] = { "insula.yaml" };
+	const char *const *paths = cli->operand_n > 0 ? (const char *const *)cli->operands : standard;
+	size_t n = cli->operand_n > 0 ? (size_t)cli->operand_n : 1;
+	struct findings findings = { 0 };
+	int r;
+
+	if (cli->operand_n == 0 && !fs_exists(standard[0])) {
+		error_set(err, ERROR_INPUT, "no file is named, and there is no insula.yaml here");
+		return error_hint(err, "insula %s FILE, or make a first one with: insula init", cli->command->name);
+	}
+	intent_init(&session->intent);
+	session->has_intent = true;
+	r = spec_read(paths, n, &session->intent, &findings, err);
+	findings_print(cli, &findings);
+	if (r < 0) {
+		size_t errors = 0;
+
+		vec_each(&findings.items, finding)
+			errors += !finding->warning;
+		if (errors > 0) {
+			error_set(err, ERROR_INPUT, "%zu error%s in the file; nothing was done", errors, errors == 1 ? "" : "s");
+			error_hint(err, "insula explain FIELD says what a field means");
+		}
+	}
+	findings_clear(&findings);
+	return r;
+}
+
+int session_name(struct cli *cli, char **ret, struct error *err)
+{
+	VEC(char *) names = { 0 };
+	struct dirent *entry;
+	int r = 0;
+
+	if (cli->deployment) {
+		*ret = xstrdup(cli->deployment);
+		return 0;
+	}
+	autodir DIR *dir = opendir(cli->state_dir);
+	while (dir && (entry = readdir(dir))) {
+		autofree char *db = xasprintf("%s/%s/state.db", cli->state_dir, entry->d_name);
+
+		if (entry->d_name[0] != '.' && fs_exists(db))
+			vec_push(&names, xstrdup(entry->d_name));
+	}
+	if (names.n == 1) {
+		*ret = xstrdup(names.items[0]);
+	} else {
+		bool has_local = names.n == 0;
+
+		vec_each(&names, name)
+			has_local |= streq(*name, "local");
+		if (has_local) {
+			*ret = xstrdup("local");
+		} else {
+			error_set(err, ERROR_INPUT, "there are %zu deployments here and none is called local", names.n);
+			r = error_hint(err, "name one with --deployment: %s, ...", names.items[0]);
+		}
+	}
+	vec_each(&names, name)
+		free(*name);
+	vec_clear(&names);
+	return r;
+}
+
+static void progress_print(void *arg, const char *key, const char *text, int64_t done, int64_t total)
+{
+	const struct cli *cli = arg;
+
+	if (cli->debug || (!cli->quiet && !cli->json && total > 0 && done == 0))
+		fprintf(stderr, "  %s: %s\n", key, text);
+}
+
+int session_open(struct session *session, struct cli *cli, bool write, bool offline, struct error *err)
+{
+	struct deployment_options options = {
+		.state_dir = cli->state_dir,
+		.run_dir = cli->run_dir,
+		.program_dir = cli->program_dir,
+		.offline = offline,
+		.write = write,
+		.lock_wait_ms = 60 * 1000,
+	};
+	autofree char *name = NULL;
+
+	session->cli = cli;
+	if (!session->has_intent && session_name(cli, &name, err) < 0)
+		return -1;
+	if (deployment_open(session_sites, session->has_intent ? &session->intent : NULL, name, &options, &session->deployment, err) < 0)
+		return -1;
+	session->open = true;
+	session->deployment.config.progress = progress_print;
+	session->deployment.config.progress_arg = cli;
+	return 0;
+}
+
+/* The state keeps the files as [{"name", "text"}] in the document "files", and the names of tenants destroyed since in "destroyed". */
+int session_parse(struct session *session, const json_t *files, struct error *err)
+{
+	size_t n = json_array_size(files);
+	autofree struct source *sources = xcalloc(n + 1, sizeof(*sources));
+	struct findings findings = { 0 };
+	int r;
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *file = json_array_get(files, i), *text = json_object_get(file, "text");
+
+		sources[i] = (struct source){ json_string_value(json_object_get(file, "name")), json_string_value(text), json_string_length(text) };
+		if (!sources[i].name || !sources[i].text)
+			return error_set(err, ERROR_INPUT, "the kept copy of the file is damaged: part %zu has no text", i + 1);
+	}
+	intent_init(&session->intent);
+	session->has_intent = true;
+	r = spec_parse(sources, n, &session->intent, &findings, err);
+	findings_clear(&findings);
+	return r;
+}
+
+static void intent_drop_tenant(struct intent *intent, const char *name)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < intent->tenants.n; i++)
+		if (!streq(intent->tenants.items[i].name, name))
+			intent->tenants.items[kept++] = intent->tenants.items[i];
+	intent->tenants.n = kept;
+	kept = 0;
+	for (size_t i = 0; i < intent->workloads.n; i++)
+		if (!streq(intent->workloads.items[i].tenant, name))
+			intent->workloads.items[kept++] = intent->workloads.items[i];
+	intent->workloads.n = kept;
+	/* What others say about the one that is gone means nothing any more. */
+	for (size_t i = 0; i < intent->tenants.n; i++) {
+		struct tenant *tenant = &intent->tenants.items[i];
+
+		kept = 0;
+		for (size_t k = 0; k < tenant->allow_n; k++)
+			if (!str_equal(tenant->allow[k].tenant, name))
+				tenant->allow[kept++] = tenant->allow[k];
+		tenant->allow_n = kept;
+	}
+}
+
+int session_stored(struct session *session, struct cli *cli, const char *without, struct error *err)
+{
+	autofree char *name = NULL;
+	autostate struct state *state = NULL;
+	autojson json_t *files = NULL;
+	autojson json_t *destroyed = NULL;
+	struct error ignored;
+	size_t i;
+	json_t *gone;
+
+	session->cli = cli;
+	if (session_name(cli, &name, err) < 0)
+		return -1;
+	if (state_open(cli->state_dir, name, false, &state, err) < 0)
+		return err->code == ERROR_NOT_FOUND ? 0 : -1;
+	if (state_document(state, "files", &files, err) < 0 || state_document(state, "destroyed", &destroyed, err) < 0)
+		return -1;
+	if (!files)
+		return 0;
+	if (session_parse(session, files, &ignored) < 0) {
+		/* Taking down must work even when the file no longer reads, say after an upgrade. */
+		log_debug("the kept file does not read: %s", ignored.message);
+		intent_clear(&session->intent);
+		session->has_intent = false;
+		return 0;
+	}
+	json_array_foreach(destroyed, i, gone)
+		intent_drop_tenant(&session->intent, json_string_value(gone));
+	if (without && !intent_tenant(&session->intent, without)) {
+		VEC(const char *) names = { 0 };
+		const char *near;
+
+		vec_each(&session->intent.tenants, tenant)
+			vec_push(&names, tenant->name);
+		vec_push(&names, NULL);
+		near = nearest_word(without, names.items);
+		vec_clear(&names);
+		/* One that was destroyed before, by a run that was cut short, may be destroyed again. */
+		json_array_foreach(destroyed, i, gone)
+			if (streq(json_string_value(gone), without))
+				return 0;
+		error_set(err, ERROR_INPUT, "deployment %s has no tenant '%s'", name, without);
+		return near ? error_hint(err, "did you mean %s?", near) : error_hint(err, "insula status lists them");
+	}
+	if (without)
+		intent_drop_tenant(&session->intent, without);
+	return 0;
+}
+
+int session_forget(struct session *session, const char *tenant, struct error *err)
+{
+	autojson json_t *destroyed = NULL;
+	size_t i;
+	json_t *gone;
+
+	if (state_document(session->deployment.state, "destroyed", &destroyed, err) < 0)
+		return -1;
+	if (!destroyed)
+		destroyed = json_array();
+	json_array_foreach(destroyed, i, gone)
+		if (streq(json_string_value(gone), tenant))
+			return 0;
+	json_array_append_new(destroyed, json_string(tenant));
+	return state_set_document(session->deployment.state, "destroyed", destroyed, err);
+}
+
+void session_close(struct session *session)
+{
+	if (session->open)
+		deployment_close(&session->deployment);
+	if (session->has_intent)
+		intent_clear(&session->intent);
+	*session = (struct session){ 0 };
+}
+
+struct instance_search {
+	const char *name;
+	VEC(char *) matches;
+	VEC(char *) all;
+};
+
+/* "vision/train/0" is meant by itself, by "vision/train", by "train/0" and by "train" */
+static bool instance_matches(const char *key, const char *name)
+{
+	size_t n = strlen(name);
+	const char *at = key;
+
+	for (int part = 0; part < 2 && at; part++) {
+		if (strncmp(at, name, n) == 0 && (at[n] == '\0' || at[n] == '/') && strchr(at, '/'))
+			return !(part == 0 && !strchr(name, '/'));	/* a tenant's name alone is no instance */
+		at = strchr(at, '/');
+		at = at ? at + 1 : NULL;
+	}
+	return false;
+}
+
+static int instance_seen(void *arg, const struct usage_record *record)
+{
+	struct instance_search *search = arg;
+
+	vec_push(&search->all, xstrdup(record->key));
+	if (instance_matches(record->key, search->name))
+		vec_push(&search->matches, xstrdup(record->key));
+	return 0;
+}
+
+int session_instance(struct session *session, const char *name, char **ret, struct error *err)
+{
+	struct deployment *deployment = &session->deployment;
+	struct instance_search search = { .name = name };
+	int r;
+
+	if (!deployment->ops->usage)
+		return error_set(err, ERROR_UNSUPPORTED, "the %s site has no instances to ask", deployment->ops->name);
+	r = deployment->ops->usage(deployment->site, false, instance_seen, &search, err);
+	if (r == 0) {
+		size_t owners = 0;
+
+		for (size_t i = 0; i < search.matches.n; i++) {
+			size_t tenant = strcspn(search.matches.items[i], "/") + 1;
+			size_t workload = tenant + strcspn(search.matches.items[i] + tenant, "/");
+
+			owners += i == 0 || strncmp(search.matches.items[i], search.matches.items[0], workload + 1) != 0;
+		}
+		if (owners == 1) {
+			*ret = xstrdup(search.matches.items[0]);
+		} else if (owners == 0) {
+			const char *near;
+
+			vec_push(&search.all, NULL);
+			near = nearest_word(name, (const char *const *)search.all.items);
+			error_set(err, ERROR_NOT_FOUND, "there is no instance '%s'", name);
+			r = near ? error_hint(err, "did you mean %s?", near) : error_hint(err, "insula status lists them");
+		} else {
+			error_set(err, ERROR_INPUT, "'%s' can mean %s or %s", name, search.matches.items[0], search.matches.items[1]);
+			r = error_hint(err, "say it whole: TENANT/WORKLOAD/REPLICA");
+		}
+	}
+	vec_each(&search.matches, match)
+		free(*match);
+	vec_each(&search.all, key)
+		free(*key);
+	vec_clear(&search.matches);
+	vec_clear(&search.all);
+	return r;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef INSULA_CLI_SESSION_H
+#define INSULA_CLI_SESSION_H
+
+/* What most commands begin with: reading the file, saying what is wrong with it, opening the deployment. */
+
+#include "command.h"
+#include "model/spec.h"
+#include "output.h"
+#include "plan/deployment.h"
+
+struct session {
+	struct cli *cli;
+	struct intent intent;
+	bool has_intent;
+	struct deployment deployment;
+	bool open;
+};
+
+extern const struct site_ops *const session_sites[];	/* NULL-ended */
+
+/* Reads the files named by the operands (default: insula.yaml, if it is there); prints every finding. */
+int session_read(struct session *session, struct cli *cli, struct error *err) WARN_UNUSED;
+/* Which deployment when no file says so: --deployment, else the only one in the state folder, else "local". */
+int session_name(struct cli *cli, char **ret, struct error *err) WARN_UNUSED;
+/* Opens the deployment of the file that was read, or by session_name. */
+int session_open(struct session *session, struct cli *cli, bool write, bool offline, struct error *err) WARN_UNUSED;
+/* Intent from texts: [{"name": ..., "text": ...}]. */
+int session_parse(struct session *session, const json_t *files, struct error *err) WARN_UNUSED;
+/* Reads the files that were last applied, as the state keeps them, without the tenants that were destroyed since and without
+   `without` (or NULL). Success with has_intent false when nothing was ever applied. ERROR_INPUT when `without` is no tenant of it. */
+int session_stored(struct session *session, struct cli *cli, const char *without, struct error *err) WARN_UNUSED;
+/* A destroyed tenant is not restored. Forgotten again by the next apply of a file. */
+int session_forget(struct session *session, const char *tenant, struct error *err) WARN_UNUSED;
+void session_close(struct session *session);
+#define autosession CLEANUP(session_close)
+
+/* "vision/train/0", "vision/train" (its only or first replica), "train" (when only one tenant has it): the whole key of a live instance. */
+int session_instance(struct session *session, const char *name, char **ret, struct error *err) WARN_UNUSED;
+
+#endif
