@@ -8,6 +8,7 @@
  */
 
 #include "base/buf.h"
+#include "data/json.h"
 #include "intent.h"
 
 /* One finding about the file: "lab.yaml:12:7: unknown field 'memmory' in tenant.spec.quota; did you mean 'memory'?" */
@@ -23,7 +24,7 @@ int spec_read(const char *const *paths, size_t n, struct intent *ret, struct fin
 /* The same from memory; names are used for messages and as base of relative paths. */
 int spec_parse(const struct source *sources, size_t n, struct intent *ret, struct findings *findings, struct error *err) WARN_UNUSED;
 /* The texts that were read, for plans and restore: [{"name": absolute path, "text": ...}] */
-int spec_sources(const char *const *paths, size_t n, struct json_t **ret, struct error *err) WARN_UNUSED;
+int spec_sources(const char *const *paths, size_t n, json_t **ret, struct error *err) WARN_UNUSED;
 
 /* "tenant.spec.quota.gpu", "tenant", "" (all kinds). ERROR_NOT_FOUND names the nearest. */
 int spec_explain(const char *path, struct buf *ret, struct error *err) WARN_UNUSED;
