@@ -61,6 +61,8 @@ int main(int argc, char **argv)
 			printf("not ok %d - %s\n", ++count, err.message);
 			continue;
 		}
+		printf("# %s\n", path);	/* the last one named is the one that ended the program */
+		fflush(stdout);
 		run(data, size);
 		if (size <= VARIANTS_SIZE_MAX)
 			run_variants(data, size);
