@@ -410,6 +410,15 @@ int yaml_parse(struct arena *arena, const char *name, const void *text, size_t n
 	return status;
 }
 
+struct yaml_node *yaml_plain(struct arena *arena, const char *text)
+{
+	struct yaml_node *node = arena_new(arena, struct yaml_node);
+
+	*node = (struct yaml_node){ .type = YAML_STRING, .text = arena_strdup(arena, text), .weight = 1, .height = 1 };
+	resolve_plain(node);
+	return node;
+}
+
 struct yaml_node *yaml_get(const struct yaml_node *node, const char *key)
 {
 	if (!node || node->type != YAML_MAPPING)

@@ -45,6 +45,9 @@ struct yaml_documents { struct yaml_node **items; size_t n; };	/* empty document
 int yaml_parse(struct arena *arena, const char *name, const void *text, size_t n,
 	       struct findings *findings, struct yaml_documents *ret, struct error *err) WARN_UNUSED;
 
+/* A plain scalar that no file holds; its mark is empty. */
+struct yaml_node *yaml_plain(struct arena *arena, const char *text);
+
 /* The value of a key of a mapping; NULL when absent or `node` is NULL or no mapping. */
 struct yaml_node *yaml_get(const struct yaml_node *node, const char *key);
 
