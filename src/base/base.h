@@ -30,7 +30,7 @@ void *xreallocarray(void *p, size_t n, size_t size);
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *format, ...) PRINTF_LIKE(1, 2);
-char *xvasprintf(const char *format, va_list ap);
+char *xvasprintf(const char *format, va_list ap) PRINTF_LIKE(1, 0);
 
 /* Clean-up functions take the address of the variable. */
 void cleanup_free(void *p);		/* void ** */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+static void text_set(char *text, size_t size, const char *format, va_list ap) PRINTF_LIKE(3, 0);
 static void text_set(char *text, size_t size, const char *format, va_list ap)
 {
 	int n = vsnprintf(text, size, format, ap);
@@ -15,7 +16,7 @@ static void text_set(char *text, size_t size, const char *format, va_list ap)
 		memcpy(text + size - 4, "...", 4);
 }
 
-int error_set(struct error *err, enum error_code code, const char *format, ...)
+int (error_set)(struct error *err, enum error_code code, const char *format, ...)
 {
 	struct error fresh = { .code = code };	/* apart: an argument may be err's own message */
 	va_list ap;
@@ -46,7 +47,7 @@ static enum error_code code_from_errno(int errnum)
 	}
 }
 
-int error_set_errno(struct error *err, int errnum, const char *format, ...)
+int (error_set_errno)(struct error *err, int errnum, const char *format, ...)
 {
 	struct error fresh = {
 		.code = code_from_errno(errnum),
@@ -65,7 +66,7 @@ int error_set_errno(struct error *err, int errnum, const char *format, ...)
 	return -1;
 }
 
-int error_wrap(struct error *err, const char *format, ...)
+int (error_wrap)(struct error *err, const char *format, ...)
 {
 	char prefix[sizeof(err->message)], whole[sizeof(err->message) * 2 + 2];
 	va_list ap;
@@ -80,7 +81,7 @@ int error_wrap(struct error *err, const char *format, ...)
 	return -1;
 }
 
-int error_hint(struct error *err, const char *format, ...)
+int (error_hint)(struct error *err, const char *format, ...)
 {
 	va_list ap;
 

@@ -54,6 +54,13 @@ int error_wrap(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Sets the hint, unless one is set already (the deepest knows best). */
 int error_hint(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Tells the compiler what a caller knows: these always give -1. */
+static inline int error_minus_one(int ignored) { (void)ignored; return -1; }
+#define error_set(...) error_minus_one((error_set)(__VA_ARGS__))
+#define error_set_errno(...) error_minus_one((error_set_errno)(__VA_ARGS__))
+#define error_wrap(...) error_minus_one((error_wrap)(__VA_ARGS__))
+#define error_hint(...) error_minus_one((error_hint)(__VA_ARGS__))
+
 int error_exit_status(enum error_code code);
 const char *error_code_name(enum error_code code);	/* "capacity": the stable word in JSON */
 
