@@ -300,8 +300,14 @@ static int migrate_inside(struct db *db, const struct db_options *options, struc
 static int schema_prepare(struct db *db, const struct db_options *options, struct error *err)
 {
 	int64_t version, newest = migrations_count(options);
+	int told;
 
-	if (version_read(db, options, &version, err) < 0)
+	/* one read transaction: another process may be bringing the file to a version just now */
+	if (db_run(db, "BEGIN", DB_NONE, err) < 0)
+		return -1;
+	told = version_read(db, options, &version, err);
+	db_rollback(db);
+	if (told < 0)
 		return -1;
 	if (options->read_only && version < newest) {
 		error_set(err, ERROR_CONFLICT, "%s was written by an older version of insula (schema %lld, this one has %lld)", db->path,

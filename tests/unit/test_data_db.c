@@ -289,10 +289,10 @@ static void a_commit_survives_kill_9(void **state)
 static void many_may_create_it_at_once(void **state)
 {
 	struct fixture *f = *state;
-	pid_t pids[6];
+	pid_t pids[12];
 	int status;
 
-	f->options.wait_ms = 20000;
+	f->options.wait_ms = 60000;
 	f->options.migrations = second;
 	for (size_t i = 0; i < ARRAY_LEN(pids); i++) {
 		pids[i] = fork();
