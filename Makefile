@@ -11,7 +11,6 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
-	@ln -sfn src/cli/insula $(BUILD)/insula
 
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX) >$(BUILD).log 2>&1 || { cat $(BUILD).log >&2; exit 1; }
