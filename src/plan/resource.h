@@ -10,6 +10,15 @@
  * A body may hold
  *   {"$ref": "<key>", "field": "<name>"}   known when that resource exists: "id", or a field of what create or get answered
  *   {"$secret": "<name>", "digest": "<hmac>"}  a secret: only its keyed digest is ever kept or compared
+ * (ref.h reads and resolves both.)
+ *
+ * Keys: the part before the first '/' names the tenant ("vision/train/0"). What belongs to the
+ * whole site has no '/' ("firewall") or begins with "site/" ("site/uplink"): see resource_tenant.
+ *
+ * Decisions: any body may have the computed field "decisions", an object of decision key to value
+ * ({"tenant/vision": {"slot": 3}}), put there by lower. A site keeps it with the resource (in its
+ * mark, tag or label) and list gives it back; a deployment whose state was lost reads its decisions
+ * from there (deployment.h). It needs no row in a kind's table.
  *
  * Ownership: a resource owns its strings (heap) and one reference of its body.
  */
@@ -48,7 +57,8 @@ struct kind {
 	const char *title;		/* for plans: "firewall" */
 	enum stage stage;
 	bool create_first;		/* replace: create the new before the old goes */
-	bool keep;			/* outlives destroy unless --delete-data (a body's "keep": true does the same for one) */
+	bool keep;			/* outlives destroy unless --delete-data (a body's "keep": true does the same for one, false undoes it);
+					   what holds a kept one must be keep too */
 	bool shared;			/* of no deployment (an image in the store): made when missing, never removed by destroy */
 	const struct kind_field *fields;	/* ends with name NULL; a body field that is not in it is a bug */
 };
@@ -87,8 +97,21 @@ void resources_add(struct resources *resources, struct resource *resource);
 struct resource *resources_get(const struct resources *resources, const char *key);
 void resources_sort(struct resources *resources);			/* by key */
 
-const struct kind *kind_find(const struct kind *kinds, const char *name);	/* table ends with name NULL */
+/* The tenant of a key: its first part; NULL with *ret_n 0 when the key is the whole site's. */
+const char *resource_tenant(const char *key, size_t *ret_n);
+bool resource_in_tenant(const char *key, const char *tenant);
+bool resource_keep(const struct kind *kind, const struct resource *resource);	/* stays when its deployment is destroyed? */
 
+const struct kind *kind_find(const struct kind *kinds, const char *name);	/* table ends with name NULL */
+const struct kind_field *kind_field_find(const struct kind *kind, const char *name);
+/* ERROR_FAILED when the body has a field that the kind's table lacks. */
+int kind_check(const struct kind *kind, const struct resource *resource, struct error *err) WARN_UNUSED;
+
+const char *origin_name(enum origin origin);	/* "ours" */
+const char *cause_name(enum cause cause);	/* "file" */
+const char *stage_name(enum stage stage);	/* "fence" */
+
+/* {"kind", "key", "body"} and, where they say something: site, id, revision, deployment, origin, cause, after. */
 json_t *resource_to_json(const struct resource *resource);
 int resource_from_json(const json_t *json, struct resource **ret, struct error *err) WARN_UNUSED;
 

@@ -42,12 +42,14 @@ enum list_scope {
 };
 
 enum coverage_state { COVERAGE_COMPLETE, COVERAGE_ABSENT, COVERAGE_FORBIDDEN, COVERAGE_FAILED };
+/* `kind` is a name of the kind table (not copied); a kind without any entry is not complete. */
 struct coverage_entry { const char *kind; char *scope; enum coverage_state state; char *reason; };
 struct coverage { VEC(struct coverage_entry) entries; };
 void coverage_add(struct coverage *coverage, const char *kind, const char *scope, enum coverage_state state, const char *reason);
 void coverage_clear(struct coverage *coverage);
 /* Is the list of this kind complete or known to be absent? Only then may something be deleted or taken for missing. */
 bool coverage_complete(const struct coverage *coverage, const char *kind);
+const char *coverage_reason(const struct coverage *coverage, const char *kind);	/* why it is not; never NULL */
 
 /* Takes ownership of the resource. Non-zero stops the listing. */
 typedef int (*resource_sink)(void *arg, struct resource *resource);
