@@ -22,23 +22,30 @@ enum step_action {
 	STEP_NOTHING, STEP_CREATE, STEP_UPDATE, STEP_REPLACE, STEP_ADOPT, STEP_DELETE,
 	STEP_KEEP,		/* destroy: stays on purpose (volumes) */
 	STEP_ABANDONED,		/* no longer in the file; stays without --prune */
-	STEP_BLOCKED,		/* its list is not complete: nothing can be said; reason says why */
+	STEP_BLOCKED,		/* its list is not complete: nothing can be said; reason says why; with `live` it was to be deleted */
 };
 
 struct change {
-	char *path;		/* "memoryMax", "flows[vision>audio tcp/80]" */
+	char *path;		/* "memoryMax", "flows[vision>audio tcp/80]", "tenants[vision].bridge" */
 	json_t *from, *to;	/* NULL: absent */
 	bool drift;		/* live differs from what we last applied: someone else changed it */
 	bool immutable;
 };
+typedef VEC(struct change) change_list;
+void change_list_clear(change_list *changes);
 
+/*
+ * `after` holds what must be done before the step itself: of a step that makes, what it needs; of a
+ * delete, those that still used it. Stages come on top: order.h makes the whole graph.
+ */
 struct step {
 	enum step_action action;
 	struct resource *resource;	/* desired; for DELETE, KEEP, ABANDONED: live or last applied */
 	struct resource *live;		/* or NULL */
-	VEC(struct change) changes;
+	change_list changes;
 	VEC(uint32_t) after;		/* indices of steps that must be done first */
 	char *reason;			/* or NULL */
+	bool renew;			/* NOTHING, KEEP: what state remembers of it is out of date (forgotten when live is NULL); apply writes it anew */
 };
 
 struct plan {
@@ -57,15 +64,35 @@ void plan_init(struct plan *plan);
 void plan_clear(struct plan *plan);
 #define autoplan CLEANUP(plan_clear)
 
-struct plan_options { bool prune, destroy, delete_data; const char *only_tenant; };
+struct plan_options {
+	bool prune, destroy, delete_data;
+	/*
+	 * Only keys below "<tenant>/" are planned, and the whole site's. With `destroy` the former are
+	 * deleted whatever is desired, and of the latter only updates are steps: the caller passes
+	 * what shall remain as desired.
+	 */
+	const char *only_tenant;
+	/* What a crash left half replaced: resources whose removal was begun (of the journal), told by key and id; or NULL. */
+	const struct resources *interrupted;
+};
 
-/* desired is empty for a destroy. `actual` is what list gave. */
+/*
+ * desired is empty for a destroy of the whole. `actual` is what list gave. When into->site names a
+ * deployment, live resources of another one are not ours. Sorts the steps and fills digest, but not
+ * decisions, facts, notes, site and files (the caller sets those first; plan_seal renews the digest).
+ *
+ * What depends by a ref on the id of a replaced resource is replaced too; by another ref to
+ * something that will be made anew it is updated (or replaced, where that field is immutable);
+ * by `after` alone it is only ordered.
+ */
 int plan_make(const struct kind *kinds, const struct resources *desired, const struct resources *applied, const struct resources *actual,
 	      const struct coverage *coverage, const struct plan_options *options, struct plan *into, struct error *err) WARN_UNUSED;
 
 size_t plan_count(const struct plan *plan, enum step_action action);
 size_t plan_change_count(const struct plan *plan);	/* steps that do something */
 const char *step_action_name(enum step_action action);	/* "create" */
+bool step_acts(enum step_action action);		/* does apply call a verb for it? */
+void plan_seal(struct plan *plan);			/* computes digest */
 
 /* A saved plan is a contract. */
 json_t *plan_to_json(const struct plan *plan);

@@ -143,7 +143,7 @@ const char *resource_tenant(const char *key, size_t *ret_n)
 	const char *slash = strchr(key, '/');
 
 	*ret_n = 0;
-	if (!slash || slash == key || starts_with(key, "site/"))
+	if (!slash || slash == key || starts_with(key, "host/") || starts_with(key, "image/") || starts_with(key, "site/"))
 		return NULL;
 	*ret_n = (size_t)(slash - key);
 	return key;

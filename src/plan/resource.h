@@ -13,7 +13,8 @@
  * (ref.h reads and resolves both.)
  *
  * Keys: the part before the first '/' names the tenant ("vision/train/0"). What belongs to the
- * whole site has no '/' ("firewall") or begins with "site/" ("site/uplink"): see resource_tenant.
+ * whole site has no '/' or begins with "host/", "image/" or "site/" ("host/firewall"), which are
+ * therefore no names of tenants: see resource_tenant.
  *
  * Decisions: any body may have the computed field "decisions", an object of decision key to value
  * ({"tenant/vision": {"slot": 3}}), put there by lower. A site keeps it with the resource (in its
