@@ -51,7 +51,7 @@ static bool equal_ref(const json_t *ref, const json_t *other, const struct ref_l
 	ref_is(ref, &key, &field);
 	if (ref_is(other, &other_key, &other_field) && streq(key, other_key) && streq(field, other_field))
 		return true;
-	json_auto_t *value = lookup ? ref_value(lookup, key, field) : NULL;
+	autojson json_t *value = lookup ? ref_value(lookup, key, field) : NULL;
 	return value && equal(value, other, lookup);
 }
 
@@ -156,11 +156,11 @@ static void members_clear(struct members *members)
 static char *member_name(const json_t *member, const char *map_key, const struct ref_lookup *lookup)
 {
 	const json_t *named = map_key ? json_object_get(member, map_key) : member;
-	json_auto_t *value = settled(named ? named : member, lookup);
+	autojson json_t *value = settled(named ? named : member, lookup);
 
 	if (json_is_string(value))
 		return xstrdup(json_string_value(value));
-	return json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	return json_canonical(value);
 }
 
 static void members_read(struct members *members, const json_t *list, const char *map_key, const struct ref_lookup *lookup)
@@ -188,6 +188,27 @@ static void add_change(const struct context *context, char *path, const json_t *
 	change->immutable = context->immutable;
 }
 
+struct unknown_scan { const struct ref_lookup *lookup; bool unknown; };
+
+static void note_unknown(void *arg, const char *key, const char *field)
+{
+	struct unknown_scan *scan = arg;
+	autojson json_t *value = scan->lookup ? ref_value(scan->lookup, key, field) : NULL;
+
+	scan->unknown |= !value;
+}
+
+/* Is what lives not what we last applied? Where that was said by a ref to something that is gone, nobody can tell. */
+static bool is_drift(const struct context *context, const json_t *applied, const json_t *live)
+{
+	struct unknown_scan scan = { context->lookup, false };
+
+	if (!context->known || equal(applied, live, context->lookup))
+		return false;
+	ref_each(applied, note_unknown, &scan);
+	return !scan.unknown;
+}
+
 /* Of two objects, one change for each leaf that differs. */
 static void compare_whole(const struct context *context, const char *path, const json_t *desired, const json_t *applied, const json_t *live)
 {
@@ -200,7 +221,7 @@ static void compare_whole(const struct context *context, const char *path, const
 		    ref_is(desired, NULL, NULL) || ref_is(live, NULL, NULL) ||
 		    secret_mark_is(desired, NULL, NULL) || secret_mark_is(live, NULL, NULL);
 	if (leaf) {
-		add_change(context, xstrdup(path), live, desired, context->known && !equal(applied, live, context->lookup));
+		add_change(context, xstrdup(path), live, desired, is_drift(context, applied, live));
 		return;
 	}
 	json_object_foreach((json_t *)desired, name, value) {
@@ -252,13 +273,13 @@ static void compare_members(const struct context *context, const struct kind_fie
 	members_read(&had, applied, map_key, context->lookup);
 	members_read(&has, live, map_key, context->lookup);
 	map_each(&want.by_name, e) {
-		const json_t *member = map_get(&has.by_name, e->key);
+		const json_t *wanted = e->value, *member = map_get(&has.by_name, e->key);
 		autofree char *path = member_path(field->name, e->key);
 
 		if (!member)
-			add_change(context, steal(&path), NULL, e->value, map_has(&had.by_name, e->key));
-		else if (map_key && json_is_object(e->value) && json_is_object(member))
-			compare_member(context, path, e->value, map_get(&had.by_name, e->key), member);
+			add_change(context, steal(&path), NULL, wanted, map_has(&had.by_name, e->key));
+		else if (map_key && json_is_object(wanted) && json_is_object(member))
+			compare_member(context, path, wanted, map_get(&had.by_name, e->key), member);
 	}
 	map_each(&has.by_name, e) {
 		bool ours = map_has(&had.by_name, e->key);
@@ -298,7 +319,7 @@ static void compare_secret(const struct context *context, const char *path, cons
 	const json_t *seen = is_absent(live) ? applied : live;
 
 	if (!equal(desired, seen, context->lookup))
-		add_change(context, xstrdup(path), seen, desired, context->known && !is_absent(live) && !equal(applied, live, context->lookup));
+		add_change(context, xstrdup(path), seen, desired, !is_absent(live) && is_drift(context, applied, live));
 }
 
 /* What absence means, as a new reference; NULL when the table does not say. */
@@ -333,7 +354,7 @@ void diff_resource(const struct kind *kind, const struct resource *desired, cons
 
 		if (!is_compared(field, want, had))
 			continue;
-		json_auto_t *absent = absent_value(field);
+		autojson json_t *absent = absent_value(field);
 
 		context.immutable = field->class == FIELD_IMMUTABLE;
 		if (field->class == FIELD_SECRET) {

@@ -2,14 +2,14 @@
 /* Plans as JSON: saved, read back, told to be the same. */
 #include "plan.h"
 
-#include "base/digest.h"
+#include "base/arena.h"
 #include "base/fs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define PLAN_VERSION 1
-#define PLAN_BYTES_MAX (256u << 20)
+#define PLAN_BYTES_MAX ((size_t)256 << 20)
 #define STEPS_MAX 1000000
 #define DIFFERENCES_MAX 5	/* named in a message */
 
@@ -20,7 +20,7 @@ static json_t *changes_to_json(const change_list *changes)
 	vec_each(changes, change) {
 		json_t *object = json_object();
 
-		json_object_set_new(object, "path", json_string(change->path));
+		json_object_set_new(object, "path", json_text(change->path));
 		if (change->from)
 			json_object_set(object, "from", change->from);
 		if (change->to)
@@ -38,7 +38,7 @@ static json_t *step_to_json(const struct step *step)
 {
 	json_t *object = json_object();
 
-	json_object_set_new(object, "action", json_string(step_action_name(step->action)));
+	json_object_set_new(object, "action", json_text(step_action_name(step->action)));
 	json_object_set_new(object, "resource", resource_to_json(step->resource));
 	if (step->live)
 		json_object_set_new(object, "live", resource_to_json(step->live));
@@ -52,7 +52,7 @@ static json_t *step_to_json(const struct step *step)
 		json_object_set_new(object, "after", after);
 	}
 	if (step->reason)
-		json_object_set_new(object, "reason", json_string(step->reason));
+		json_object_set_new(object, "reason", json_text(step->reason));
 	if (step->renew)
 		json_object_set_new(object, "renew", json_true());
 	return object;
@@ -63,8 +63,8 @@ static json_t *content_to_json(const struct plan *plan)
 {
 	json_t *object = json_object(), *steps = json_array();
 
-	json_object_set_new(object, "apiVersion", json_string("insula.dev/v1"));
-	json_object_set_new(object, "kind", json_string("Plan"));
+	json_object_set_new(object, "apiVersion", json_text("insula.dev/v1"));
+	json_object_set_new(object, "kind", json_text("Plan"));
 	json_object_set_new(object, "version", json_integer(PLAN_VERSION));
 	json_object_set_new(object, "destroy", json_boolean(plan->destroy));
 	json_object_set(object, "site", plan->site);
@@ -78,23 +78,9 @@ static json_t *content_to_json(const struct plan *plan)
 	return object;
 }
 
-static int digest_part(const char *text, size_t n, void *digest)
-{
-	digest_update(digest, text, n);
-	return 0;
-}
-
-static void json_digest(const json_t *json, char hex[static DIGEST_HEX])
-{
-	struct digest *digest = digest_new();
-
-	json_dump_callback(json, digest_part, digest, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-	digest_final(digest, hex);
-}
-
 void plan_seal(struct plan *plan)
 {
-	json_auto_t *content = content_to_json(plan);
+	autojson json_t *content = content_to_json(plan);
 	char hex[DIGEST_HEX];
 
 	json_digest(content, hex);
@@ -108,7 +94,7 @@ json_t *plan_to_json(const struct plan *plan)
 
 	json_object_set_new(object, "madeAt", json_integer(plan->made_ms));
 	if (plan->digest)
-		json_object_set_new(object, "digest", json_string(plan->digest));
+		json_object_set_new(object, "digest", json_text(plan->digest));
 	return object;
 }
 
@@ -240,25 +226,18 @@ int plan_from_json(const json_t *json, struct plan *ret, struct error *err)
 
 int plan_save(const struct plan *plan, const char *path, struct error *err)
 {
-	json_auto_t *json = plan_to_json(plan);
-	autofree char *text = json_dumps(json, JSON_INDENT(1));
-	size_t n = strlen(text);
+	autojson json_t *json = plan_to_json(plan);
+	autofree char *text = json_pretty(json);
 
-	text[n] = '\n';		/* in place of the 0 byte */
-	return fs_replace_file(path, text, n + 1, 0600, true, err);
+	return fs_replace_file(path, text, strlen(text), 0600, true, err);
 }
 
 int plan_load(const char *path, struct plan *ret, struct error *err)
 {
-	autofree char *text = NULL;
-	json_error_t where;
-	size_t n;
+	autojson json_t *json = NULL;
 
-	if (fs_read_file(path, PLAN_BYTES_MAX, &text, &n, err) < 0)
+	if (json_read_file(path, PLAN_BYTES_MAX, &json, err) < 0)
 		return -1;
-	json_auto_t *json = json_loadb(text, n, JSON_REJECT_DUPLICATES, &where);
-	if (!json)
-		return error_set(err, ERROR_INPUT, "%s:%d:%d: %s", path, where.line, where.column, where.text);
 	if (plan_from_json(json, ret, err) < 0)
 		return error_wrap(err, "%s", path);
 	return 0;
@@ -278,7 +257,7 @@ static bool same_live(const struct step *a, const struct step *b)
 
 static bool same_changes(const struct step *a, const struct step *b)
 {
-	json_auto_t *x = changes_to_json(&a->changes), *y = changes_to_json(&b->changes);
+	autojson json_t *x = changes_to_json(&a->changes), *y = changes_to_json(&b->changes);
 
 	return json_equal(x, y);
 }
@@ -316,15 +295,27 @@ static void add_difference(struct differences *differences, char *text)
 	differences->n = MIN(differences->n + (size_t)MAX(added, 0), sizeof(differences->text) - 1);
 }
 
+/* A key has one step, but for the old one that an interrupted replace left: that is told by its id. */
+static const char *step_name(struct arena *arena, const struct step *step)
+{
+	if (step->action != STEP_DELETE)
+		return step->resource->key;
+	return arena_printf(arena, "%s %s", step->resource->key, step->live->id ? step->live->id : "");
+}
+
 static void compare_steps(const struct plan *saved, const struct plan *now, struct differences *differences)
 {
 	automap struct map steps = { 0 };
+	autoarena struct arena arena;
 
+	arena_init(&arena);
 	vec_each(&now->steps, step)
-		map_set(&steps, step->resource->key, step);
+		map_set(&steps, step_name(&arena, step), (void *)step);
 	vec_each(&saved->steps, step) {
-		add_difference(differences, describe_move(step, map_get(&steps, step->resource->key)));
-		map_remove(&steps, step->resource->key);
+		const char *name = step_name(&arena, step);
+
+		add_difference(differences, describe_move(step, map_get(&steps, name)));
+		map_remove(&steps, name);
 	}
 	map_each(&steps, e) {
 		const struct step *step = e->value;

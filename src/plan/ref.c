@@ -32,8 +32,8 @@ json_t *ref_new(const char *key, const char *field)
 {
 	json_t *ref = json_object();
 
-	json_object_set_new(ref, "$ref", json_string(key));
-	json_object_set_new(ref, "field", json_string(field));
+	json_object_set_new(ref, "$ref", json_text(key));
+	json_object_set_new(ref, "field", json_text(field));
 	return ref;
 }
 
@@ -61,13 +61,13 @@ json_t *ref_value(const struct ref_lookup *lookup, const char *key, const char *
 	if (!resource)
 		return NULL;
 	if (streq(field, "id"))
-		return resource->id ? json_string(resource->id) : NULL;
+		return resource->id ? json_text(resource->id) : NULL;
 	return json_deep_copy(json_object_get(resource->body, field));
 }
 
 static int resolve_object(const json_t *value, const struct ref_lookup *lookup, json_t **ret, struct error *err)
 {
-	json_auto_t *object = json_object();
+	autojson json_t *object = json_object();
 	const char *name;
 	json_t *item, *resolved;
 
@@ -96,7 +96,7 @@ int ref_resolve(const json_t *value, const struct ref_lookup *lookup, json_t **r
 	if (json_is_object(value))
 		return resolve_object(value, lookup, ret, err);
 	if (json_is_array(value)) {
-		json_auto_t *array = json_array();
+		autojson json_t *array = json_array();
 
 		json_array_foreach(value, i, item) {
 			if (ref_resolve(item, lookup, &resolved, err) < 0)
@@ -117,7 +117,7 @@ json_t *ref_restore(const json_t *live, const json_t *like, const struct ref_loo
 	size_t i;
 
 	if (ref_is(like, &key, &field)) {
-		json_auto_t *now = ref_value(lookup, key, field);
+		autojson json_t *now = ref_value(lookup, key, field);
 
 		return now && json_equal(now, live) ? json_deep_copy(like) : json_deep_copy(live);
 	}
@@ -153,9 +153,9 @@ json_t *secret_mark_new(const char *name, const char *digest)
 {
 	json_t *mark = json_object();
 
-	json_object_set_new(mark, "$secret", json_string(name));
+	json_object_set_new(mark, "$secret", json_text(name));
 	if (digest)
-		json_object_set_new(mark, "digest", json_string(digest));
+		json_object_set_new(mark, "digest", json_text(digest));
 	return mark;
 }
 
@@ -183,8 +183,7 @@ static char *value_whole(const json_t *value)
 		return xasprintf("secret %s", name);
 	if (json_is_string(value))
 		return xstrdup(json_string_value(value));
-	/* jansson's own allocator is malloc, so that the caller can free this like any other string */
-	return json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	return json_canonical(value);
 }
 
 char *value_text(const json_t *value, size_t limit)

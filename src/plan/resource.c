@@ -198,7 +198,7 @@ int kind_check(const struct kind *kind, const struct resource *resource, struct 
 static void set_text(json_t *object, const char *name, const char *text)
 {
 	if (text)
-		json_object_set_new(object, name, json_string(text));
+		json_object_set_new(object, name, json_text(text));
 }
 
 json_t *resource_to_json(const struct resource *resource)
@@ -220,7 +220,7 @@ json_t *resource_to_json(const struct resource *resource)
 		json_t *after = json_array();
 
 		for (size_t i = 0; i < resource->after_n; i++)
-			json_array_append_new(after, json_string(resource->after[i]));
+			json_array_append_new(after, json_text(resource->after[i]));
 		json_object_set_new(object, "after", after);
 	}
 	return object;
