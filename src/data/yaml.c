@@ -433,11 +433,11 @@ const char *yaml_describe(const struct yaml_node *node, char text[static 96])
 {
 	switch (node->type) {
 	case YAML_NULL:
-		return strcpy(text, "nothing");
+		return memcpy(text, "nothing", sizeof("nothing"));
 	case YAML_SEQUENCE:
-		return strcpy(text, "a list");
+		return memcpy(text, "a list", sizeof("a list"));
 	case YAML_MAPPING:
-		return strcpy(text, "a mapping");
+		return memcpy(text, "a mapping", sizeof("a mapping"));
 	case YAML_BOOL:
 		snprintf(text, 96, "the boolean %s", node->text);
 		break;

@@ -53,7 +53,7 @@ int address_parse(const char *text, struct address *ret, struct error *err)
 void address_format(const struct address *address, char text[static ADDRESS_TEXT])
 {
 	if (!inet_ntop(address->family, address->bytes, text, ADDRESS_TEXT))
-		strcpy(text, "none");
+		memcpy(text, "none", sizeof("none"));
 }
 
 static unsigned address_bits(const struct address *address)

@@ -163,7 +163,7 @@ int quantity_parse(const char *text, int64_t scale, int64_t *ret, struct error *
 static void shorter(char text[static QUANTITY_TEXT], const char *candidate)
 {
 	if (!*text || strlen(candidate) < strlen(text))
-		strcpy(text, candidate);
+		snprintf(text, QUANTITY_TEXT, "%s", candidate);
 }
 
 /* value / unit in decimals when three places are enough, with its suffix */
@@ -293,7 +293,7 @@ void duration_format(int64_t ms, char text[static QUANTITY_TEXT])
 
 	if (ms < 0)
 		BUG("a negative duration has no text");
-	strcpy(text, ms ? "" : "0");
+	snprintf(text, QUANTITY_TEXT, "%s", ms ? "" : "0");
 	for (size_t i = 0; i < ARRAY_LEN(duration_units) && ms; i++) {
 		if (ms % duration_units[i].ms == 0) {
 			snprintf(candidate, sizeof(candidate), "%lld%s", (long long)(ms / duration_units[i].ms), duration_units[i].name);
