@@ -85,7 +85,6 @@ static const struct kind_field storage_fields[] = {
 };
 static const struct kind_field volume_fields[] = {
 	IMMUTABLE("name", "its folder in the tenant's storage"),
-	IMMUTABLE("tenant", "whose storage"),
 	OWNED_OR("size", "null", "of its own image, in bytes; none: as large as the storage allows"),
 	OWNED_OR("keep", "true", "outlives destroy"),
 	OWNED("owner", "uid of the tenant's root"),
