@@ -185,6 +185,11 @@ static int ids_create(struct site *site, struct resource *resource, struct error
 	return 0;
 }
 
+static int ids_update(struct site *site, const struct resource *from, struct resource *to, struct error *err)
+{
+	return ids_create(site, to, err);
+}
+
 static int ids_remove(struct site *site, const struct resource *resource, bool delete_data, struct error *err)
 {
 	const char *name = json_get_string(resource->body, "name", "");
@@ -228,21 +233,19 @@ static int ids_complete(struct site *site, struct resource *resource, struct err
 	return 0;
 }
 
-/* Calls `each` for every range of this deployment that both files have. */
-static int ids_each(struct site *site, int (*each)(struct site *site, struct resource *resource, void *arg, struct error *err), void *arg, struct error *err)
+/* Calls `each` for the ranges of this deployment that `text` has and `done` (or NULL) has not; `other` must have them too to be whole. */
+static int ranges_each(struct site *site, const char *text, const char *other, const char *done,
+		       int (*each)(struct site *site, struct resource *resource, void *arg, struct error *err), void *arg, struct error *err)
 {
-	autofree char *prefix = xasprintf("insula-%s.", site->config->deployment), *users = NULL, *groups = NULL;
+	autofree char *prefix = xasprintf("insula-%s.", site->config->deployment);
 	size_t prefix_n = strlen(prefix);
-	const char *rest;
 	struct line line;
 
-	if (lines_read(subid_paths[0], &users, err) < 0 || lines_read(subid_paths[1], &groups, err) < 0)
-		return -1;
-	for (rest = users; line_next(&rest, &line);) {
+	while (line_next(&text, &line)) {
 		autofree char *key = NULL, *name = NULL;
 		struct resource *resource;
 
-		if (line.name_n <= prefix_n || strncmp(line.name, prefix, prefix_n) != 0 || !text_has_range(groups, &line))
+		if (line.name_n <= prefix_n || strncmp(line.name, prefix, prefix_n) != 0 || (done && text_has_range(done, &line)))
 			continue;
 		name = xstrndup(line.name, line.name_n);
 		key = xasprintf("%s/ids", name + prefix_n);
@@ -250,11 +253,23 @@ static int ids_each(struct site *site, int (*each)(struct site *site, struct res
 		json_set_int(resource->body, "base", line.range.base);
 		json_set_int(resource->body, "count", line.range.count);
 		json_set_string(resource->body, "name", name);
+		json_set_bool(resource->body, "registered", text_has_range(other, &line));
 		resource_set_id(resource, name);
 		if (each(site, resource, arg, err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+static int ids_each(struct site *site, int (*each)(struct site *site, struct resource *resource, void *arg, struct error *err), void *arg, struct error *err)
+{
+	autofree char *users = NULL, *groups = NULL;
+
+	if (lines_read(subid_paths[0], &users, err) < 0 || lines_read(subid_paths[1], &groups, err) < 0)
+		return -1;
+	if (ranges_each(site, users, groups, NULL, each, arg, err) < 0)
+		return -1;
+	return ranges_each(site, groups, users, users, each, arg, err);
 }
 
 struct ids_list { resource_sink sink; void *arg; };
@@ -325,6 +340,7 @@ const struct local_kind local_ids = {
 	.list = ids_list,
 	.get = ids_get,
 	.create = ids_create,
+	.update = ids_update,
 	.remove = ids_remove,
 	.sweep = ids_sweep,
 };

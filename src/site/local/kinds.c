@@ -60,6 +60,7 @@ static const struct kind_field ids_fields[] = {
 	IMMUTABLE("base", "the first uid and gid: the tenant's root"),
 	IMMUTABLE("count", "how many"),
 	IMMUTABLE("name", "under which subuid and subgid have it"),
+	OWNED("registered", "both files have it"),
 	DECISIONS, END,
 };
 static const struct kind_field limits_fields[] = {
@@ -150,7 +151,7 @@ const struct kind local_kinds[] = {
 };
 
 static const struct local_kind *const verbs[] = {
-	&local_runtime,
+	&local_runtime, &local_ids, &local_limits, &local_storage, &local_volume,
 };
 
 const struct local_kind *local_kind_find(const char *name)

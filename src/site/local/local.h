@@ -59,6 +59,9 @@ int local_mark_write(struct site *site, enum mark_life life, const struct resour
 int local_mark_read(struct site *site, enum mark_life life, const char *key, struct resource **ret, struct error *err) WARN_UNUSED;
 int local_mark_remove(struct site *site, enum mark_life life, const char *key, struct error *err) WARN_UNUSED;
 int local_mark_each(struct site *site, enum mark_life life, const char *kind, int (*each)(void *arg, struct resource *resource /* stolen */), void *arg, struct error *err) WARN_UNUSED;
+/* Only those of one tenant: keys that start with "<tenant>/". */
+int local_mark_each_of(struct site *site, enum mark_life life, const char *kind, const char *tenant,
+		       int (*each)(void *arg, struct resource *resource /* stolen */), void *arg, struct error *err) WARN_UNUSED;
 
 /* A network namespace's descriptor of ours: "" router, "host", or an instance's key. */
 int local_netns_open(const struct site *site, const char *name, struct error *err) WARN_UNUSED;	/* fd or -1 */

@@ -147,7 +147,14 @@ int local_mark_remove(struct site *site, enum mark_life life, const char *key, s
 
 int local_mark_each(struct site *site, enum mark_life life, const char *kind, int (*each)(void *arg, struct resource *resource), void *arg, struct error *err)
 {
+	return local_mark_each_of(site, life, kind, NULL, each, arg, err);
+}
+
+int local_mark_each_of(struct site *site, enum mark_life life, const char *kind, const char *tenant,
+		       int (*each)(void *arg, struct resource *resource), void *arg, struct error *err)
+{
 	autofree char *dir = marks_dir(site, life), *path = xasprintf("%s/%s", dir, kind);
+	autofree char *prefix = tenant ? xasprintf("%s%%2F", tenant) : xstrdup("");
 	autodir DIR *folder = opendir(path);
 	struct dirent *e;
 
@@ -156,7 +163,7 @@ int local_mark_each(struct site *site, enum mark_life life, const char *kind, in
 	for (errno = 0; (e = readdir(folder)); errno = 0) {
 		struct resource *resource;
 
-		if (e->d_name[0] == '.')	/* a replacement on its way */
+		if (e->d_name[0] == '.' || !starts_with(e->d_name, prefix))	/* a dot: a replacement on its way */
 			continue;
 		if (mark_load(dirfd(folder), e->d_name, &resource, err) < 0) {
 			if (err->code == ERROR_NOT_FOUND)	/* removed meanwhile */

@@ -244,7 +244,8 @@ static int search_file(void *arg, const struct loop *loop)
 
 bool loop_of_file(const char *file, unsigned *ret_major, unsigned *ret_minor)
 {
-	struct search search = { .file = file };
+	autofree char *real = realpath(file, NULL);	/* as the kernel names it */
+	struct search search = { .file = real ? real : file };
 	struct error ignored;
 
 	if (loops_each(search_file, &search, &ignored) < 0 && !search.found)

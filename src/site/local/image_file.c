@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/fs.h"
+#include "base/proc.h"
+#include "mount.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * How it works: an image is made under another name: truncated to its size, given an ext4 by mke2fs, then
+ * its holes are reserved by fallocate (which keeps what mke2fs wrote), brought to the disk and renamed. The inode
+ * tables are holes, which read as zeros, so neither mke2fs nor the kernel has to write them (lazy_itable_init,
+ * noinit_itable).
+ *
+ * An online resize needs CAP_SYS_RESOURCE, which a root in a container often lacks; then the file system is
+ * unmounted, checked, grown and mounted again, which is refused while an instance has it.
+ */
+
+#define BLOCK 4096
+#define GIB ((int64_t)1 << 30)
+#define TOOL_TIMEOUT_MS 120000
+#define UNMOUNT_WAIT_MS 2000
+#define LOOP_GONE_POLL_MS 5
+#define MOUNT_OPTIONS "errors=remount-ro,noinit_itable"
+#define SUPERBLOCK_OFFSET 1024
+#define STATE_OFFSET 58			/* s_state, little endian: 1 cleanly unmounted, 2 errors detected (linux, fs/ext4/ext4.h) */
+#define STATE_CLEAN 1
+#define STATE_ERRORS 2
+#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)	/* kernel: Documentation/filesystems/ext4, ioctls */
+#define MISSING_TOOLS "apt-get install e2fsprogs"
+
+int64_t image_file_size(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) ? (int64_t)st.st_size : -1;
+}
+
+/* Reserves all of the file; a file system that cannot is left with a sparse file. */
+static int space_reserve(const char *path, int64_t size, struct error *err)
+{
+	autofd int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "cannot open %s", path);
+	if (fallocate(fd, 0, 0, size) < 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
+		int errnum = errno;
+
+		error_set_errno(err, errnum, "cannot reserve %" PRId64 " MiB for %s", size >> 20, path);
+		if (errnum == ENOSPC) {
+			autofree char *folder = fs_dirname(path);
+
+			error_hint(err, "%" PRId64 " MiB are free there: make room, or give the tenants less storage",
+				   fs_free_bytes(folder) >> 20);
+		}
+		return -1;
+	}
+	if (fsync(fd) < 0)
+		return error_set_errno(err, errno, "cannot bring %s to the disk", path);
+	return 0;
+}
+
+static int tool_run(const char *const *argv, int accept, struct error *err)
+{
+	struct proc_options options = { .argv = argv, .timeout_ms = TOOL_TIMEOUT_MS };
+	struct proc_result result CLEANUP(proc_result_clear) = { 0 };
+
+	if (proc_run(&options, &result, err) < 0) {
+		if (err->code == ERROR_NOT_FOUND)
+			error_hint(err, "%s", MISSING_TOOLS);
+		return -1;
+	}
+	if (result.status > accept)
+		return error_set(err, ERROR_FAILED, "%s ended with status %d: %.400s", argv[0], result.status,
+				 *result.errors ? result.errors : result.output);
+	return 0;
+}
+
+/* A UUID of version 8 (RFC 9562) from the identity, so that an image tells whose it is. */
+static void identity_uuid(const char *identity, char ret[static 37])
+{
+	char hex[DIGEST_HEX];
+
+	digest_bytes(identity, strlen(identity), hex);
+	hex[12] = '8';
+	hex[16] = 'a';
+	snprintf(ret, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+/* Small journals for small images: a journal of the default size would take much of them. */
+static const char *journal_option(int64_t size)
+{
+	return size < GIB ? "size=4" : size < 16 * GIB ? "size=16" : "size=64";
+}
+
+static int file_system_make(const struct image_file *file, const char *path, struct error *err)
+{
+	char uuid[37], extended[128];
+	const char *argv[] = {
+		"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-L", "insula", "-U", uuid,
+		"-J", journal_option(file->size), "-E", extended, path, NULL,
+	};
+
+	identity_uuid(file->identity, uuid);
+	snprintf(extended, sizeof(extended), "lazy_itable_init=1,lazy_journal_init=1,root_owner=%u:%u", file->owner, file->owner);
+	return tool_run(argv, 0, err);
+}
+
+static int image_make_at(const struct image_file *file, const char *path, struct error *err)
+{
+	autofd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "cannot create %s", path);
+	if (ftruncate(fd, file->size / BLOCK * BLOCK) < 0)
+		return error_set_errno(err, errno, "cannot give %s its size", path);
+	if (file_system_make(file, path, err) < 0 || space_reserve(path, file->size / BLOCK * BLOCK, err) < 0)
+		return -1;
+	if (rename(path, file->path) < 0)
+		return error_set_errno(err, errno, "cannot rename %s", path);
+	return 0;
+}
+
+static int image_make(const struct image_file *file, struct error *err)
+{
+	autofree char *folder = fs_dirname(file->path), *half = xasprintf("%s.new", file->path);
+
+	if (fs_make_dirs(folder, 0700, err) < 0)
+		return -1;
+	if (unlink(half) < 0 && errno != ENOENT)
+		return error_set_errno(err, errno, "cannot remove %s", half);
+	if (image_make_at(file, half, err) < 0) {
+		unlink(half);
+		return -1;
+	}
+	return 0;
+}
+
+static int image_check(const char *path, struct error *err)
+{
+	const char *argv[] = { "e2fsck", "-f", "-y", path, NULL };
+
+	return tool_run(argv, 3, err);	/* 1: errors were mended; 2: and the system should be rebooted, were it mounted */
+}
+
+/* Does the file system itself say that it must be checked? A journal that is to be replayed is no reason. */
+static bool image_is_dirty(const char *path)
+{
+	autofd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	uint16_t state;
+
+	if (fd < 0 || pread(fd, &state, sizeof(state), SUPERBLOCK_OFFSET + STATE_OFFSET) != sizeof(state))
+		return true;
+	return !(le16toh(state) & STATE_CLEAN) || le16toh(state) & STATE_ERRORS;
+}
+
+static int image_grow_offline(const struct image_file *file, struct error *err)
+{
+	const char *argv[] = { "resize2fs", file->path, NULL };
+
+	if (truncate(file->path, file->size / BLOCK * BLOCK) < 0)
+		return error_set_errno(err, errno, "cannot grow %s", file->path);
+	if (space_reserve(file->path, file->size / BLOCK * BLOCK, err) < 0)
+		return -1;
+	return image_check(file->path, err) < 0 ? -1 : tool_run(argv, 0, err);
+}
+
+static int image_mount(const struct image_file *file, struct error *err)
+{
+	struct error first;
+
+	if (fs_make_dirs(file->point, 0711, err) < 0)
+		return -1;
+	if (mount_image(file->path, "ext4", file->point, MOUNT_OPTIONS, &first) == 0)
+		return 0;
+	if (first.sys_errno != EINVAL && first.sys_errno != EUCLEAN && first.sys_errno != EIO) {
+		*err = first;
+		return -1;
+	}
+	if (image_check(file->path, err) < 0)
+		return error_wrap(err, "%s", first.message);
+	return mount_image(file->path, "ext4", file->point, MOUNT_OPTIONS, err);
+}
+
+/* The root folder is its owner's alone; what another id range left (a kept image, a lost state) is shifted to this one's. */
+static int image_own(const struct image_file *file, struct error *err)
+{
+	struct stat st;
+
+	if (stat(file->point, &st) < 0)
+		return error_set_errno(err, errno, "cannot look at %s", file->point);
+	if (st.st_uid != file->owner && tree_shift_owner(file->point, st.st_uid, file->owner, err) < 0)
+		return -1;
+	return 0;
+}
+
+int image_file_ensure(const struct image_file *file, struct error *err)
+{
+	int64_t size = image_file_size(file->path);
+	bool mounted;
+
+	if (mount_is(file->point, &mounted, err) < 0)
+		return -1;
+	if (size < 0 && image_make(file, err) < 0)
+		return -1;
+	if (!mounted && size >= 0 && image_is_dirty(file->path) && image_check(file->path, err) < 0)
+		return -1;
+	if (!mounted && size >= 0 && size < file->size / BLOCK * BLOCK && image_grow_offline(file, err) < 0)
+		return -1;
+	if (image_mount(file, err) < 0 || image_own(file, err) < 0)
+		return -1;
+	return mounted && size < file->size / BLOCK * BLOCK ? image_file_grow(file, err) : 0;
+}
+
+int image_file_unmount(const char *path, const char *point, struct error *err)
+{
+	unsigned major, minor;
+
+	if (mount_remove(point, UNMOUNT_WAIT_MS, err) < 0)
+		return -1;
+	for (int64_t waited = 0; loop_of_file(path, &major, &minor); waited += LOOP_GONE_POLL_MS) {
+		if (waited >= UNMOUNT_WAIT_MS) {
+			error_set(err, ERROR_CONFLICT, "%s is still in use", path);
+			err->retryable = true;
+			return error_hint(err, "an instance or a mount in another namespace has it; stop the tenant's instances first");
+		}
+		clock_sleep_ms(&clock_system, LOOP_GONE_POLL_MS);
+	}
+	return 0;
+}
+
+/* 0 done; 1 the kernel does not let us; -1 failed. */
+static int grow_online(const struct image_file *file, struct error *err)
+{
+	int64_t size = file->size / BLOCK * BLOCK;
+	uint64_t blocks = (uint64_t)(size / BLOCK);
+	autofree char *device_path = NULL;
+	autofd int device = -1, root = -1;
+	unsigned major, minor;
+
+	if (!loop_of_file(file->path, &major, &minor))
+		return 1;
+	device_path = xasprintf("/dev/block/%u:%u", major, minor);
+	device = open(device_path, O_RDONLY | O_CLOEXEC);
+	root = open(file->point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (device < 0 || root < 0)
+		return 1;
+	if (truncate(file->path, size) < 0)
+		return error_set_errno(err, errno, "cannot grow %s", file->path);
+	if (space_reserve(file->path, size, err) < 0)
+		return -1;
+	if (ioctl(device, LOOP_SET_CAPACITY) < 0)
+		return 1;
+	return ioctl(root, EXT4_IOC_RESIZE_FS, &blocks) == 0 ? 0 : 1;
+}
+
+int image_file_grow(const struct image_file *file, struct error *err)
+{
+	int status = grow_online(file, err);
+
+	if (status <= 0)
+		return status;
+	if (image_file_unmount(file->path, file->point, err) < 0) {
+		struct error mount_failed;
+
+		if (image_mount(file, &mount_failed) < 0)
+			return error_wrap(err, "%s", mount_failed.message);
+		return -1;
+	}
+	if (image_grow_offline(file, err) < 0)
+		return -1;
+	return image_mount(file, err);
+}
