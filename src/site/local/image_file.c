@@ -24,6 +24,9 @@
  * tables are holes, which read as zeros, so neither mke2fs nor the kernel has to write them (lazy_itable_init,
  * noinit_itable).
  *
+ * While an image grows, "<image>.growing" stands beside it: the file may be larger then than the file system in it, whose
+ * superblock is asked for the size, so that growth which a crash interrupted is still to be done for the plan.
+ *
  * An online resize needs CAP_SYS_RESOURCE, which a root in a container often lacks; then the file system is
  * unmounted, checked, grown and mounted again, which is refused while an instance has it.
  */
@@ -34,28 +37,48 @@
 #define UNMOUNT_WAIT_MS 2000
 #define LOOP_GONE_POLL_MS 5
 #define MOUNT_OPTIONS "errors=remount-ro,noinit_itable"
-#define SUPERBLOCK_OFFSET 1024
-#define STATE_OFFSET 58			/* s_state, little endian: 1 cleanly unmounted, 2 errors detected (linux, fs/ext4/ext4.h) */
+#define SUPERBLOCK 1024			/* its place and fields: linux, Documentation/filesystems/ext4/super.rst; little endian */
+#define BLOCKS_LOW 0x4
+#define BLOCKS_HIGH 0x150
+#define STATE 0x3a			/* 1 cleanly unmounted, 2 errors detected */
 #define STATE_CLEAN 1
 #define STATE_ERRORS 2
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)	/* kernel: Documentation/filesystems/ext4, ioctls */
 #define MISSING_TOOLS "apt-get install e2fsprogs"
 
-int64_t image_file_size(const char *path)
+static char *growing_path(const char *path)
 {
-	struct stat st;
-
-	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) ? (int64_t)st.st_size : -1;
+	return xasprintf("%s.growing", path);
 }
 
-/* Reserves all of the file; a file system that cannot is left with a sparse file. */
+static uint64_t le_read(int fd, off_t offset, size_t n)
+{
+	uint64_t value = 0;
+
+	return pread(fd, &value, n, offset) == (ssize_t)n ? le64toh(value) : 0;
+}
+
+int64_t image_file_size(const char *path)
+{
+	autofree char *growing = growing_path(path);
+	autofd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -1;
+	if (!fs_exists(growing))
+		return st.st_size;
+	return (int64_t)((le_read(fd, SUPERBLOCK + BLOCKS_LOW, 4) | le_read(fd, SUPERBLOCK + BLOCKS_HIGH, 4) << 32) * BLOCK);
+}
+
+/* Makes the file at least that large with all of it reserved; on a file system that cannot reserve it is sparse. */
 static int space_reserve(const char *path, int64_t size, struct error *err)
 {
 	autofd int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
 		return error_set_errno(err, errno, "cannot open %s", path);
-	if (fallocate(fd, 0, 0, size) < 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
+	if (fallocate(fd, 0, 0, size) < 0 && (errno != EOPNOTSUPP || (image_file_size(path) < size && ftruncate(fd, size) < 0))) {
 		int errnum = errno;
 
 		error_set_errno(err, errnum, "cannot reserve %" PRId64 " MiB for %s", size >> 20, path);
@@ -159,22 +182,54 @@ static int image_check(const char *path, struct error *err)
 static bool image_is_dirty(const char *path)
 {
 	autofd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	uint16_t state;
+	uint64_t state = fd < 0 ? 0 : le_read(fd, SUPERBLOCK + STATE, 2);
 
-	if (fd < 0 || pread(fd, &state, sizeof(state), SUPERBLOCK_OFFSET + STATE_OFFSET) != sizeof(state))
-		return true;
-	return !(le16toh(state) & STATE_CLEAN) || le16toh(state) & STATE_ERRORS;
+	return !(state & STATE_CLEAN) || state & STATE_ERRORS;
 }
 
-static int image_grow_offline(const struct image_file *file, struct error *err)
+static int growth_begin(const struct image_file *file, struct error *err)
+{
+	autofree char *growing = growing_path(file->path);
+
+	return fs_replace_file(growing, "", 0, 0600, true, err);
+}
+
+static int growth_end(const struct image_file *file, struct error *err)
+{
+	autofree char *growing = growing_path(file->path);
+
+	if (unlink(growing) < 0 && errno != ENOENT)
+		return error_set_errno(err, errno, "cannot remove %s", growing);
+	return 0;
+}
+
+/* The file was enlarged in vain: as it was. */
+static int growth_undo(const struct image_file *file, int64_t before, struct error *err)
+{
+	if (truncate(file->path, before) < 0)
+		return error_set_errno(err, errno, "cannot give %s its size back", file->path);
+	return growth_end(file, err);
+}
+
+static int image_enlarge(const struct image_file *file, struct error *err)
+{
+	int64_t before = image_file_size(file->path);
+	struct error undo;
+
+	if (growth_begin(file, err) < 0)
+		return -1;
+	if (space_reserve(file->path, file->size / BLOCK * BLOCK, err) == 0)
+		return 0;
+	return growth_undo(file, before, &undo) < 0 ? error_wrap(err, "%s", undo.message) : -1;
+}
+
+static int image_grow_unmounted(const struct image_file *file, struct error *err)
 {
 	const char *argv[] = { "resize2fs", file->path, NULL };
 
-	if (truncate(file->path, file->size / BLOCK * BLOCK) < 0)
-		return error_set_errno(err, errno, "cannot grow %s", file->path);
-	if (space_reserve(file->path, file->size / BLOCK * BLOCK, err) < 0)
+	if (image_enlarge(file, err) < 0 || image_check(file->path, err) < 0 || tool_run(argv, 0, err) < 0)
 		return -1;
-	return image_check(file->path, err) < 0 ? -1 : tool_run(argv, 0, err);
+	return growth_end(file, err);
 }
 
 static int image_mount(const struct image_file *file, struct error *err)
@@ -217,11 +272,22 @@ int image_file_ensure(const struct image_file *file, struct error *err)
 		return -1;
 	if (!mounted && size >= 0 && image_is_dirty(file->path) && image_check(file->path, err) < 0)
 		return -1;
-	if (!mounted && size >= 0 && size < file->size / BLOCK * BLOCK && image_grow_offline(file, err) < 0)
+	if (!mounted && size >= 0 && size < file->size / BLOCK * BLOCK && image_grow_unmounted(file, err) < 0)
 		return -1;
-	if (image_mount(file, err) < 0 || image_own(file, err) < 0)
-		return -1;
-	return mounted && size < file->size / BLOCK * BLOCK ? image_file_grow(file, err) : 0;
+	return image_mount(file, err) < 0 ? -1 : image_own(file, err);
+}
+
+int image_file_delete(const char *path, struct error *err)
+{
+	static const char *const suffixes[] = { "", ".new", ".growing" };
+
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		autofree char *name = xasprintf("%s%s", path, suffixes[i]);
+
+		if (unlink(name) < 0 && errno != ENOENT)
+			return error_set_errno(err, errno, "cannot remove %s", name);
+	}
+	return 0;
 }
 
 int image_file_unmount(const char *path, const char *point, struct error *err)
@@ -241,45 +307,38 @@ int image_file_unmount(const char *path, const char *point, struct error *err)
 	return 0;
 }
 
-/* 0 done; 1 the kernel does not let us; -1 failed. */
-static int grow_online(const struct image_file *file, struct error *err)
+int image_file_grow_online(const struct image_file *file, bool *ret_done, struct error *err)
 {
-	int64_t size = file->size / BLOCK * BLOCK;
+	int64_t before = image_file_size(file->path), size = file->size / BLOCK * BLOCK;
 	uint64_t blocks = (uint64_t)(size / BLOCK);
 	autofree char *device_path = NULL;
 	autofd int device = -1, root = -1;
 	unsigned major, minor;
 
-	if (!loop_of_file(file->path, &major, &minor))
-		return 1;
+	*ret_done = before >= size;
+	if (*ret_done || !loop_of_file(file->path, &major, &minor))
+		return 0;
 	device_path = xasprintf("/dev/block/%u:%u", major, minor);
 	device = open(device_path, O_RDONLY | O_CLOEXEC);
 	root = open(file->point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (device < 0 || root < 0)
-		return 1;
-	if (truncate(file->path, size) < 0)
-		return error_set_errno(err, errno, "cannot grow %s", file->path);
-	if (space_reserve(file->path, size, err) < 0)
+		return 0;
+	if (image_enlarge(file, err) < 0)
 		return -1;
-	if (ioctl(device, LOOP_SET_CAPACITY) < 0)
-		return 1;
-	return ioctl(root, EXT4_IOC_RESIZE_FS, &blocks) == 0 ? 0 : 1;
+	*ret_done = ioctl(device, LOOP_SET_CAPACITY) == 0 && ioctl(root, EXT4_IOC_RESIZE_FS, &blocks) == 0;
+	if (*ret_done)
+		return growth_end(file, err);
+	if (growth_undo(file, before, err) < 0)
+		return -1;
+	(void)ioctl(device, LOOP_SET_CAPACITY);
+	return 0;
 }
 
-int image_file_grow(const struct image_file *file, struct error *err)
+int image_file_grow_offline(const struct image_file *file, struct error *err)
 {
-	int status = grow_online(file, err);
+	struct error mount_failed;
 
-	if (status <= 0)
-		return status;
-	if (image_file_unmount(file->path, file->point, err) < 0) {
-		struct error mount_failed;
-
-		if (image_mount(file, &mount_failed) < 0)
-			return error_wrap(err, "%s", mount_failed.message);
-		return -1;
-	}
-	if (image_grow_offline(file, err) < 0)
-		return -1;
-	return image_mount(file, err);
+	if (image_file_unmount(file->path, file->point, err) < 0)
+		return image_mount(file, &mount_failed) < 0 ? error_wrap(err, "%s", mount_failed.message) : -1;
+	return image_grow_unmounted(file, err) < 0 ? -1 : image_mount(file, err);
 }

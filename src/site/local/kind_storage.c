@@ -97,6 +97,24 @@ static int busy_explain(struct site *site, const char *tenant, struct error *err
 	return error_wrap(err, "the storage of %s cannot grow while its instances run", tenant);
 }
 
+/* Online where the kernel lets us, else with all unmounted for a moment. */
+static int storage_grow(struct site *site, const char *tenant, const struct image_file *file, struct error *err)
+{
+	struct error again;
+	bool done;
+
+	if (image_file_grow_online(file, &done, err) < 0)
+		return -1;
+	if (done)
+		return 0;
+	if (local_volumes_unmount(site, tenant, err) == 0 && image_file_grow_offline(file, err) == 0)
+		return 0;
+	busy_explain(site, tenant, err);
+	if (local_volumes_mount(site, tenant, &again) < 0)
+		error_wrap(err, "%s", again.message);
+	return -1;
+}
+
 static int storage_create(struct site *site, struct resource *resource, struct error *err)
 {
 	autofree char *tenant = tenant_of(resource), *image = local_storage_image(site, tenant), *point = local_storage_point(site, tenant);
@@ -108,8 +126,8 @@ static int storage_create(struct site *site, struct resource *resource, struct e
 
 	if (local_mark_write(site, MARK_KEPT, resource, err) < 0)
 		return -1;
-	if (image_file_ensure(&file, err) < 0)
-		return busy_explain(site, tenant, err);
+	if (image_file_ensure(&file, err) < 0 || storage_grow(site, tenant, &file, err) < 0)
+		return -1;
 	if (layout_make(point, file.owner, err) < 0 || local_volumes_mount(site, tenant, err) < 0)
 		return -1;
 	resource_set_id(resource, image);
@@ -158,15 +176,15 @@ static int folder_remove_empty(const char *path, struct error *err)
 
 int local_storage_forget(struct site *site, const char *tenant, bool keep_image, struct error *err)
 {
-	autofree char *image = local_storage_image(site, tenant), *half = xasprintf("%s.new", image), *folder = fs_dirname(image);
+	autofree char *image = local_storage_image(site, tenant), *folder = fs_dirname(image);
 	autofree char *point = local_storage_point(site, tenant), *points = fs_dirname(point);
 
 	if (image_file_unmount(image, point, err) < 0)
 		return -1;
 	if (folder_remove_empty(point, err) < 0 || folder_remove_empty(points, err) < 0)
 		return -1;
-	if ((!keep_image && unlink(image) < 0 && errno != ENOENT) || (unlink(half) < 0 && errno != ENOENT))
-		return error_set_errno(err, errno, "cannot remove %s", image);
+	if (!keep_image && image_file_delete(image, err) < 0)
+		return -1;
 	return folder_remove_empty(folder, err);
 }
 

@@ -54,10 +54,19 @@ static int folder_make(const char *path, uint32_t owner, struct error *err)
 		return error_set_errno(err, errno, "cannot make %s", path);
 	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
 		return error_set(err, ERROR_CONFLICT, "%s is no folder", path);
-	/* the tenant may have given it to another of its users: only what is out of its range is mended */
-	if ((st.st_uid < owner || st.st_uid - owner > 65535) && lchown(path, owner, owner) < 0)
+	/* ours until it is the tenant's, who may give it to another of its users */
+	if (st.st_uid == 0 && lchown(path, owner, owner) < 0)
 		return error_set_errno(err, errno, "cannot give %s its owner", path);
 	return 0;
+}
+
+static int volume_grow(const struct image_file *file, struct error *err)
+{
+	bool done;
+
+	if (image_file_grow_online(file, &done, err) < 0)
+		return -1;
+	return done ? 0 : image_file_grow_offline(file, err);
 }
 
 static int volume_mount(struct site *site, const struct resource *resource, struct error *err)
@@ -71,7 +80,7 @@ static int volume_mount(struct site *site, const struct resource *resource, stru
 		.size = json_get_int(resource->body, "size", 0), .owner = (uint32_t)json_get_int(resource->body, "owner", 0),
 	};
 
-	if (image_file_ensure(&file, err) < 0) {
+	if (image_file_ensure(&file, err) < 0 || volume_grow(&file, err) < 0) {
 		if (err->code == ERROR_CAPACITY) {
 			err->hint[0] = '\0';
 			error_hint(err, "the volumes of %s are larger than its storage: raise quota.storage or make them smaller", tenant);
@@ -134,9 +143,7 @@ static int volume_delete(struct site *site, const struct resource *resource, con
 
 	if (volume_unmount(site, resource, err) < 0 || fs_remove_tree(dir, err) < 0)
 		return -1;
-	if (unlink(image) < 0 && errno != ENOENT)
-		return error_set_errno(err, errno, "cannot remove %s", image);
-	return 0;
+	return image_file_delete(image, err);
 }
 
 /* Is there a storage that is only not mounted now (after a reboot), or did kept volumes alone keep the image? */

@@ -18,13 +18,16 @@ struct image_file {
 	uint32_t owner;			/* uid and gid of its root folder and, shifted when it was another, of all in it */
 };
 
-/* Makes, checks, grows and mounts it as far as each is missing; never shrinks. Idempotent. */
+/* Makes, checks, grows (while it is not mounted) and mounts it, as far as each is missing; never shrinks. Idempotent. */
 int image_file_ensure(const struct image_file *file, struct error *err) WARN_UNUSED;
-/* Grows to file->size: online where the kernel lets us, else unmounted for a moment; a retryable ERROR_CONFLICT when it is in use then. */
-int image_file_grow(const struct image_file *file, struct error *err) WARN_UNUSED;
+/* Grows a mounted one to file->size; *ret_done is false where the kernel does not let us. */
+int image_file_grow_online(const struct image_file *file, bool *ret_done, struct error *err) WARN_UNUSED;
+/* The same with the file system unmounted for a moment; when it is in use: a retryable error, and it is as it was. */
+int image_file_grow_offline(const struct image_file *file, struct error *err) WARN_UNUSED;
 /* Unmounts, and waits until no loop device has it; ERROR_CONFLICT when somebody still uses it. */
 int image_file_unmount(const char *path, const char *point, struct error *err) WARN_UNUSED;
-int64_t image_file_size(const char *path);	/* -1: there is none */
+int64_t image_file_size(const char *path);	/* of the file system in it; -1: there is none */
+int image_file_delete(const char *path, struct error *err) WARN_UNUSED;	/* not mounted now; absent is success */
 
 /* Adds `to - from` to every uid and gid within [from, from + 65536) in the tree, which must not be in use. Where it was stopped half way, it goes on. */
 int tree_shift_owner(const char *path, uint32_t from, uint32_t to, struct error *err) WARN_UNUSED;
