@@ -28,6 +28,7 @@ struct builder {
 	struct plan *plan;
 	struct map live;	/* key to const struct resource *: ours, of this deployment */
 	struct map steps;	/* key to number of the step + 1 */
+	struct map leftovers;	/* the same of deletes of what an interrupted replace left */
 	struct ref_lookup lookup;
 };
 
@@ -99,6 +100,23 @@ size_t plan_change_count(const struct plan *plan)
 	vec_each(&plan->steps, step)
 		n += step_acts(step->action);
 	return n;
+}
+
+void plan_recover(const journal_entries *open, struct resources *applied, struct resources *interrupted, struct resources *unfinished)
+{
+	vec_each(open, entry) {
+		switch (entry->verb) {
+		case JOURNAL_CREATE:
+			resources_remove(applied, entry->resource->key);
+			break;
+		case JOURNAL_UPDATE:
+			resources_add(unfinished, resource_copy(entry->resource));
+			break;
+		case JOURNAL_REMOVE:
+			resources_add(interrupted, resource_copy(entry->resource));
+			break;
+		}
+	}
 }
 
 static const struct resource *find_live(void *arg, const char *key)
@@ -192,6 +210,7 @@ static int index_live(struct builder *b, struct error *err)
 			return fail_twice(b, resource->key, err);
 		struct step *step = add_step(b, STEP_DELETE, this_old ? resource : other, this_old ? resource : other);
 		step->reason = xstrdup("left by an interrupted replace");
+		map_set(&b->leftovers, step->resource->key, (void *)(uintptr_t)b->plan->steps.n);
 		if (other_old)
 			map_set(&b->live, resource->key, (void *)resource);
 	}
@@ -256,6 +275,9 @@ static void add_live_step(struct builder *b, const struct kind *kind, const stru
 		step->action = STEP_ADOPT;
 	} else if (step->changes.n) {
 		step->action = STEP_UPDATE;
+	} else if (b->options->unfinished && resources_get(b->options->unfinished, desired->key)) {
+		step->action = STEP_UPDATE;
+		step->reason = xstrdup("its last update was cut short");
 	} else if (applied) {
 		step->renew = !json_equal(applied->body, desired->body) || !str_equal(applied->id, live->id) ||
 			      !same_after(applied, desired) || applied->cause != desired->cause;
@@ -480,6 +502,15 @@ static void add_after(struct builder *b, uint32_t step, uint32_t other)
 		vec_push(&b->plan->steps.items[step].after, other);
 }
 
+/* What an interrupted replace left of this key goes after all that use the key have moved over to the new one. */
+static void note_leftover(struct builder *b, const char *key, uint32_t user)
+{
+	uintptr_t leftover = (uintptr_t)map_get(&b->leftovers, key);
+
+	if (leftover)
+		add_after(b, (uint32_t)leftover - 1, user);
+}
+
 /* What a desired step needs must be made before it. */
 struct need_scan { struct builder *b; uint32_t step; const char *missing; };
 
@@ -492,6 +523,7 @@ static void note_need(void *arg, const char *key, const char *field)
 		scan->missing = key;
 	else if (other >= 0)
 		add_after(scan->b, scan->step, (uint32_t)other);
+	note_leftover(scan->b, key, scan->step);
 }
 
 /* What was found says who used whom: a delete waits for those that used it; a replace for deletes of those that did. */
@@ -500,8 +532,9 @@ static void note_use(void *arg, const char *key, const char *field)
 	struct need_scan *scan = arg;
 	int64_t other = find_step(scan->b, key);
 
-	if (other < 0)
+	if (other < 0 || (uint32_t)other == scan->step)
 		return;
+	note_leftover(scan->b, key, scan->step);
 	enum step_action used = scan->b->plan->steps.items[other].action, user = scan->b->plan->steps.items[scan->step].action;
 	if (user == STEP_NOTHING || user == STEP_KEEP || user == STEP_ABANDONED)
 		return;
@@ -536,6 +569,8 @@ static int add_edges(struct builder *b, struct error *err)
 			scan_resource(step->resource, note_need, &scan);
 		if (scan.missing && !b->options->only_tenant)
 			return error_set(err, ERROR_FAILED, "resource '%s' needs '%s', which nothing makes", step->resource->key, scan.missing);
+		if (step->action != STEP_DELETE || find_step(b, step->resource->key) == i)
+			note_leftover(b, step->resource->key, i);
 		scan_resource(step->live, note_use, &scan);
 		scan_resource(resources_get(b->applied, step->resource->key), note_use, &scan);
 	}
@@ -582,5 +617,6 @@ int plan_make(const struct kind *kinds, const struct resources *desired, const s
 	int result = build(&b, err);
 	map_clear(&b.live);
 	map_clear(&b.steps);
+	map_clear(&b.leftovers);
 	return result;
 }

@@ -72,8 +72,10 @@ struct plan_options {
 	 * what shall remain as desired.
 	 */
 	const char *only_tenant;
-	/* What a crash left half replaced: resources whose removal was begun (of the journal), told by key and id; or NULL. */
+	/* What a crash left, of the journal; or NULL: resources whose removal was begun, told by key and id ... */
 	const struct resources *interrupted;
+	/* ... and those whose update was begun: they are updated once more, even when nothing seems to differ. */
+	const struct resources *unfinished;
 };
 
 /*
@@ -87,6 +89,13 @@ struct plan_options {
  */
 int plan_make(const struct kind *kinds, const struct resources *desired, const struct resources *applied, const struct resources *actual,
 	      const struct coverage *coverage, const struct plan_options *options, struct plan *into, struct error *err) WARN_UNUSED;
+
+/*
+ * What the open intents of the journal mean for the next plan. Resources whose removal or update was
+ * begun are added to `interrupted` and `unfinished`; those whose creation was begun are taken out of
+ * `applied`, so that they are adopted if they live, and adoption calls create, which completes them.
+ */
+void plan_recover(const journal_entries *open, struct resources *applied, struct resources *interrupted, struct resources *unfinished);
 
 size_t plan_count(const struct plan *plan, enum step_action action);
 size_t plan_change_count(const struct plan *plan);	/* steps that do something */

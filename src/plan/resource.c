@@ -122,6 +122,21 @@ struct resource *resources_get(const struct resources *resources, const char *ke
 	return map_get(&resources->by_key, key);
 }
 
+void resources_remove(struct resources *resources, const char *key)
+{
+	size_t n = 0;
+
+	if (!map_remove(&resources->by_key, key))
+		return;
+	for (size_t i = 0; i < resources->n; i++) {
+		if (streq(resources->items[i]->key, key))
+			resource_free(resources->items[i]);
+		else
+			resources->items[n++] = resources->items[i];
+	}
+	resources->n = n;
+}
+
 static int resource_compare(const void *a, const void *b)
 {
 	const struct resource *x = *(struct resource *const *)a, *y = *(struct resource *const *)b;

@@ -96,6 +96,7 @@ void resources_clear(struct resources *resources);
 /* Takes ownership. A second one of the same key is kept in items but not in by_key: the caller counts (two or more: stop and say which). */
 void resources_add(struct resources *resources, struct resource *resource);
 struct resource *resources_get(const struct resources *resources, const char *key);
+void resources_remove(struct resources *resources, const char *key);	/* all of that key; frees them */
 void resources_sort(struct resources *resources);			/* by key */
 
 /* The tenant of a key: its first part; NULL with *ret_n 0 when the key is the whole site's. */

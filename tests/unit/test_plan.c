@@ -77,7 +77,7 @@ static json_t *brief_plan(const struct plan *plan)
 
 static json_t *run_case(const json_t *input)
 {
-	autoresources struct resources desired = { 0 }, applied = { 0 }, actual = { 0 }, interrupted = { 0 };
+	autoresources struct resources desired = { 0 }, applied = { 0 }, actual = { 0 }, interrupted = { 0 }, unfinished = { 0 };
 	CLEANUP(coverage_clear) struct coverage coverage = { 0 };
 	autoplan struct plan plan;
 	const json_t *options = json_object_get(input, "options");
@@ -87,6 +87,7 @@ static json_t *run_case(const json_t *input)
 	read_resources(json_object_get(input, "applied"), &applied);
 	read_resources(json_object_get(input, "actual"), &actual);
 	read_resources(json_object_get(input, "interrupted"), &interrupted);
+	read_resources(json_object_get(input, "unfinished"), &unfinished);
 	coverage_all(&coverage, json_object_get(input, "gaps"));
 	struct plan_options plan_options = {
 		.prune = json_is_true(json_object_get(options, "prune")),
@@ -94,6 +95,7 @@ static json_t *run_case(const json_t *input)
 		.delete_data = json_is_true(json_object_get(options, "deleteData")),
 		.only_tenant = json_string_value(json_object_get(options, "onlyTenant")),
 		.interrupted = &interrupted,
+		.unfinished = &unfinished,
 	};
 	plan_init(&plan);
 	json_object_set_new(plan.site, "deployment", json_string("lab"));
