@@ -8,13 +8,9 @@
  */
 
 #include "base/buf.h"
+#include "data/finding.h"
 #include "data/json.h"
 #include "intent.h"
-
-/* One finding about the file: "lab.yaml:12:7: unknown field 'memmory' in tenant.spec.quota; did you mean 'memory'?" */
-struct finding { struct mark mark; const char *text; bool warning; };
-struct findings { VEC(struct finding) items; struct arena arena; };
-void findings_clear(struct findings *findings);
 
 struct source { const char *name; const char *text; size_t n; };	/* a file in memory */
 
@@ -30,7 +26,7 @@ int spec_sources(const char *const *paths, size_t n, json_t **ret, struct error 
 int spec_explain(const char *path, struct buf *ret, struct error *err) WARN_UNUSED;
 void spec_schema(struct buf *ret);		/* JSON schema (draft 2020-12) of any document */
 void spec_reference(struct buf *ret);		/* docs/reference.md */
-/* every field path, for completion; NULL-ended, static */
+/* Calls each with every path that begins with prefix, for completion; each may be NULL. How many. */
 size_t spec_paths(const char *prefix, void (*each)(void *arg, const char *path), void *arg);
 
 #endif
