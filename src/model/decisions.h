@@ -3,11 +3,12 @@
 #define INSULA_MODEL_DECISIONS_H
 
 /*
- * Decisions: what the file leaves open and a plan settles once: a tenant's slot and subnet, an
+ * Decisions: what the file leaves open and a plan settles once: a tenant's slot, subnet and user ids (the first of
+ * survey->ids_count, where the site has ids: lowest free multiple of the count that meets nothing of survey->busy_ids), an
  * instance's method, node, address and devices. Kept in state and changed only as a line of a plan.
  *
  * A JSON object: { "site": {"pool": "10.77.0.0/16", "uplink": "10.77.0.0/30"},
- *   "tenant/vision": {"slot": 3, "subnet": "10.77.1.0/26"},
+ *   "tenant/vision": {"slot": 3, "subnet": "10.77.1.0/26", "ids": 1879048192},
  *   "instance/vision/train/0": {"method": "container", "reason": "...", "node": "self", "address": "10.77.1.2"} }
  */
 

@@ -27,6 +27,7 @@ struct site_config {
 	const char *run_dir;			/* "/run/insula": gone after a reboot */
 	const char *program_dir;		/* where insula-init, insula-monitor and insula-resolver are */
 	const struct site_intent *intent;	/* the Site of the file, or defaults */
+	const struct intent *whole_intent;	/* all of the file, for a probe that looks at its images; or NULL */
 	bool no_wait;				/* verbs do not wait for READY (tests) */
 	/* Reads a secret's value when a verb needs it. */
 	int (*secret)(void *arg, const char *name, struct secret *ret, struct error *err);

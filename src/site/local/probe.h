@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef INSULA_SITE_LOCAL_PROBE_H
+#define INSULA_SITE_LOCAL_PROBE_H
+
+/*
+ * What this machine is and can do. Facts:
+ *
+ *   "kernel", "boot", "root", "cpus" (thousandths), "memory" (bytes), "systemd", "disk" ("254:0": of the state folder, or absent)
+ *   "cgroup"      {"summary", "unified": path or absent, "cpu": 0, 1 or 2, "memory", "pids", "io", ...}
+ *   "works"       {"userNamespaces", "overlay", "loop", "nft", "idmap"}: tried, once a boot
+ *   "programs"    {"mke2fs": path, ...}; what is missing is absent
+ *   "runtime"     {"name", "path", "version"} or absent
+ *   "uplink"      {"link", "mtu", "addresses"} or absent: where the default route leads
+ *   "busy"        [{"prefix", "by"}]: what routes and links of others use
+ *   "addresses"   [{"address", "link"}]
+ *   "busyIds"     [{"base", "count", "by"}]: in the range that tenants' ids are from
+ *   "ipForward"   bool
+ *   "bridgeFilter" bool: bridged frames meet the firewall of the host (br_netfilter)
+ *   "cuts"        ["chain FORWARD of table ip filter drops"]: rules of others that can cut the way of tenants to the uplink
+ *   "images"      {reference as written: digest}, "imageErrors" {reference as written: why}
+ *   "storage"     {tenant: bytes}, "volumes" {key: bytes or null}: what is there already and never shrinks
+ *   "checks"      see plan/site.h
+ */
+
+#include "local.h"
+
+#define LOCAL_IDS_FIRST 1879048192LL	/* 0x70000000; up to 2147352575 systemd's UIDS-GIDS.md leaves uids to nobody */
+#define LOCAL_IDS_LAST 2147352575LL
+#define LOCAL_IDS_COUNT 65536LL
+
+int local_probe(const struct site_config *config, struct site_facts *ret, struct error *err) WARN_UNUSED;
+/* Only what the verbs need, without the network and the images. */
+int local_probe_machine(const struct site_config *config, json_t **ret, struct error *err) WARN_UNUSED;
+int local_survey(const struct site_facts *facts, struct survey *ret, struct error *err) WARN_UNUSED;
+
+/* Parts (probe_*.c): each adds its facts. */
+void probe_system(const struct site_config *config, json_t *facts);
+int probe_works(const struct site_config *config, json_t *facts, struct error *err) WARN_UNUSED;
+int probe_network(const struct site_config *config, json_t *facts, struct error *err) WARN_UNUSED;
+void probe_storage(const struct site_config *config, json_t *facts);
+int probe_ids(const struct site_config *config, json_t *facts, struct error *err) WARN_UNUSED;
+void probe_images(const struct site_config *config, json_t *facts);
+void probe_checks(const struct site_config *config, json_t *facts);
+
+#endif

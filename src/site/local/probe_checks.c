@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe.h"
+
+#include "base/fs.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* Facts to lines for people: what works, what does not, and the command that mends it. */
+
+#define GIB ((int64_t)1 << 30)
+
+static void check_add(json_t *facts, const char *id, const char *level, const char *fix, json_t *text)
+{
+	json_t *checks = json_get_array(facts, "checks");
+
+	json_add(checks, json_pack("{s:s, s:s, s:o, s:s}", "id", id, "level", level, "text", text, "fix", fix ? fix : ""));
+}
+
+static bool works(const json_t *facts, const char *what)
+{
+	return json_get_bool(json_get_object(facts, "works"), what, false);
+}
+
+static const char *program(const json_t *facts, const char *name)
+{
+	return json_get_string(json_get_object(facts, "programs"), name, NULL);
+}
+
+static void check_root(json_t *facts)
+{
+	if (json_get_bool(facts, "root", false))
+		check_add(facts, "root", "ok", NULL, json_string("running as root"));
+	else
+		check_add(facts, "root", "fail", "run it with sudo", json_string("not root: nothing can be made on this machine, and some checks are left out"));
+}
+
+static void check_works(json_t *facts, const char *id, const char *what, const char *good, const char *bad, const char *fix)
+{
+	if (!json_get_bool(facts, "root", false))
+		return;
+	if (works(facts, what))
+		check_add(facts, id, "ok", NULL, json_string(good));
+	else
+		check_add(facts, id, "fail", fix, json_string(bad));
+}
+
+static void check_programs(json_t *facts, const char *id, const char *const *names, const char *what, const char *fix)
+{
+	for (; *names; names++) {
+		if (program(facts, *names))
+			continue;
+		check_add(facts, id, "fail", fix, json_sprintf("%s is not installed: %s", *names, what));
+		return;
+	}
+	check_add(facts, id, "ok", NULL, json_string(what));
+}
+
+static void check_cgroup(json_t *facts)
+{
+	static const char *const needed[] = { "cpu", "memory", "pids" };
+	const json_t *cgroup = json_get_object(facts, "cgroup");
+	const char *summary = json_get_string(cgroup, "summary", "none");
+
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+		if (json_get_int(cgroup, needed[i], 0))
+			continue;
+		check_add(facts, "cgroup", "fail", "mount it: mount -t cgroup2 none /sys/fs/cgroup (or boot with cgroup_enable=memory)",
+			  json_sprintf("control groups (%s) have no controller for %s: limits cannot be enforced", summary, needed[i]));
+		return;
+	}
+	if (json_get_int(cgroup, "memory", 0) == 2 && json_get_int(cgroup, "io", 0) == 2)
+		check_add(facts, "cgroup", "ok", NULL, json_sprintf("control groups: %s", summary));
+	else
+		check_add(facts, "cgroup", "ok", NULL, json_sprintf("control groups: %s; memory guarantees are by admission, disk bandwidth is limited per instance", summary));
+}
+
+static void check_uplink(json_t *facts)
+{
+	const json_t *uplink = json_get_object(facts, "uplink");
+
+	if (uplink)
+		check_add(facts, "uplink", "ok", NULL, json_sprintf("the default route leads through %s, MTU %d", json_get_string(uplink, "link", "?"),
+								     (int)json_get_int(uplink, "mtu", 1500)));
+	else
+		check_add(facts, "uplink", "warn", "ip route add default via GATEWAY",
+			  json_string("there is no default route for IPv4: tenants that may reach the internet will not"));
+}
+
+static void check_cuts(json_t *facts)
+{
+	const json_t *cuts = json_get_array(facts, "cuts");
+	size_t i;
+	json_t *cut;
+
+	json_array_foreach(cuts, i, cut)
+		check_add(facts, "forward", "warn", "accept what our uplink forwards there, for Docker: iptables -I DOCKER-USER -i 'insu+' -j ACCEPT; iptables -I DOCKER-USER -o 'insu+' -j ACCEPT",
+			  json_sprintf("%s: it may cut tenants from the internet, it never lets them reach each other", json_string_value(cut)));
+}
+
+static void check_space(const struct site_config *config, json_t *facts)
+{
+	autofree char *folder = xstrdup(config->state_dir);
+	int64_t free_bytes;
+
+	while (!fs_exists(folder) && !streq(folder, "/") && !streq(folder, ".")) {
+		char *above = fs_dirname(folder);
+
+		free(folder);
+		folder = above;
+	}
+	free_bytes = fs_free_bytes(folder);
+	if (free_bytes >= 2 * GIB)
+		check_add(facts, "space", "ok", NULL, json_sprintf("%d GiB are free for images and storage in %s", (int)(free_bytes / GIB), config->state_dir));
+	else
+		check_add(facts, "space", "warn", "make room, or give another folder with --state-dir",
+			  json_sprintf("only %d MiB are free for images and storage in %s", (int)(free_bytes >> 20), config->state_dir));
+}
+
+static void check_runtime(json_t *facts)
+{
+	const json_t *runtime = json_get_object(facts, "runtime");
+
+	if (runtime)
+		check_add(facts, "runtime", "ok", NULL, json_sprintf("containers by %s %s", json_get_string(runtime, "name", "?"), json_get_string(runtime, "version", "")));
+	else
+		check_add(facts, "runtime", "fail", "apt-get install crun", json_string("no OCI runtime runs containers here"));
+}
+
+static void check_images(const struct site_config *config, json_t *facts)
+{
+	const json_t *failures = json_get_object(facts, "imageErrors");
+	json_t *failure;
+	const char *reference;
+
+	if (!config->whole_intent)
+		return;
+	json_object_foreach((json_t *)failures, reference, failure)
+		check_add(facts, "image", "fail", json_get_string(failure, "hint", NULL),
+			  json_sprintf("image %s: %s", reference, json_get_string(failure, "message", "?")));
+}
+
+void probe_checks(const struct site_config *config, json_t *facts)
+{
+	static const char *const e2fsprogs[] = { "mke2fs", "e2fsck", "resize2fs", NULL };
+	static const char *const own[] = { "insula-init", "insula-monitor", "insula-resolver", NULL };
+
+	json_set(facts, "checks", json_array());
+	check_root(facts);
+	check_add(facts, "kernel", "ok", NULL, json_sprintf("Linux %s, %d cores, %d GiB", json_get_string(facts, "kernel", "?"),
+							    (int)(json_get_int(facts, "cpus", 0) / 1000), (int)(json_get_int(facts, "memory", 0) / GIB)));
+	check_cgroup(facts);
+	check_works(facts, "userns", "userNamespaces", "user namespaces work", "user namespaces do not work", "sysctl user.max_user_namespaces=65536");
+	check_works(facts, "overlay", "overlay", "overlay mounts work", "overlay mounts do not work", "modprobe overlay");
+	check_works(facts, "loop", "loop", "loop devices work", "there are no loop devices: storage cannot be limited", "modprobe loop");
+	check_works(facts, "nft", "nft", "nftables work", "nftables do not work", "apt-get install nftables; modprobe nf_tables");
+	check_programs(facts, "e2fsprogs", e2fsprogs, "storage is made by e2fsprogs", "apt-get install e2fsprogs");
+	check_programs(facts, "guest", own, "init, monitor and resolver are there", "install insula whole, or name their folder: INSULA_PROGRAM_DIR");
+	check_runtime(facts);
+	check_uplink(facts);
+	check_cuts(facts);
+	check_space(config, facts);
+	check_images(config, facts);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe.h"
+
+#include "base/fs.h"
+#include "base/proc.h"
+#include "netlink.h"
+#include "netns.h"
+
+#include <linux/rtnetlink.h>
+
+#define NFT_TIMEOUT_MS 5000
+#define NFT_OUTPUT_LIMIT ((size_t)64 << 20)
+
+struct network {
+	struct link_states links;
+	struct link_addresses addresses;
+	struct routes routes;
+	char uplink[16];		/* our own, on the host */
+};
+
+static void network_clear(struct network *network)
+{
+	vec_clear(&network->links);
+	vec_clear(&network->addresses);
+	vec_clear(&network->routes);
+}
+
+static const struct link_state *link_by_index(const struct network *network, uint32_t index)
+{
+	vec_each(&network->links, link)
+		if (link->index == index)
+			return link;
+	return NULL;
+}
+
+/* The uplink of this deployment is not in its own way. */
+static bool link_is_own(const struct network *network, uint32_t index)
+{
+	const struct link_state *link = link_by_index(network, index);
+
+	return link && streq(link->name, network->uplink);
+}
+
+static json_t *link_addresses_of(const struct network *network, uint32_t index)
+{
+	json_t *list = json_array();
+
+	vec_each(&network->addresses, address) {
+		char text[ADDRESS_TEXT];
+
+		if (address->index != index)
+			continue;
+		address_format(&address->address, text);
+		json_add(list, json_sprintf("%s/%u", text, address->length));
+	}
+	return list;
+}
+
+static void uplink_add(const struct network *network, json_t *facts)
+{
+	vec_each(&network->routes, route) {
+		const struct link_state *link = link_by_index(network, route->index);
+
+		if (route->to.length != 0 || route->table != RT_TABLE_MAIN || route->type != RTN_UNICAST || !link)
+			continue;
+		json_set(facts, "uplink", json_pack("{s:s, s:i, s:o}", "link", link->name, "mtu", (int)link->mtu,
+						    "addresses", link_addresses_of(network, link->index)));
+		return;
+	}
+}
+
+static void busy_add(const struct network *network, json_t *facts)
+{
+	json_t *busy = json_array(), *addresses = json_array();
+
+	json_set(facts, "busy", busy);
+	json_set(facts, "addresses", addresses);
+	vec_each(&network->routes, route) {
+		const struct link_state *link = link_by_index(network, route->index);
+		char text[PREFIX_TEXT];
+
+		if (route->to.length == 0 || route->table == RT_TABLE_LOCAL || link_is_own(network, route->index))
+			continue;
+		prefix_format(&route->to, text);
+		json_add(busy, json_pack("{s:s, s:o}", "prefix", text, "by", json_sprintf("route via %s", link ? link->name : "no link")));
+	}
+	vec_each(&network->addresses, address) {
+		const struct link_state *link = link_by_index(network, address->index);
+		struct prefix prefix = prefix_of(&address->address, address->length);
+		char text[PREFIX_TEXT];
+
+		if (!link || link_is_own(network, address->index))
+			continue;
+		address_format(&address->address, text);
+		json_add(addresses, json_pack("{s:s, s:s}", "address", text, "link", link->name));
+		prefix_format(&prefix, text);
+		json_add(busy, json_pack("{s:s, s:o}", "prefix", text, "by", json_sprintf("address of %s", link->name)));
+	}
+}
+
+static bool sysctl_is_on(const char *path)
+{
+	struct error ignored;
+	int64_t value;
+
+	return fs_read_int(path, &value, &ignored) == 0 && value != 0;
+}
+
+/* A chain of somebody else that drops, by its policy, what the host forwards. */
+static void chain_look(const json_t *chain, const char *own, json_t *cuts)
+{
+	const char *hook = json_get_string(chain, "hook", ""), *policy = json_get_string(chain, "policy", "");
+	const char *family = json_get_string(chain, "family", ""), *table = json_get_string(chain, "table", "");
+
+	if (!streq(hook, "forward") || !streq(policy, "drop") || streq(table, own))
+		return;
+	if (!streq(family, "ip") && !streq(family, "inet"))
+		return;
+	json_add(cuts, json_sprintf("chain %s of table %s %s drops what no rule of it accepts", json_get_string(chain, "name", "?"), family, table));
+}
+
+/* Only chains are listed: their rules can be many, and what they accept cannot be told from here. */
+static void cuts_add(const struct site_config *config, json_t *facts)
+{
+	static const char *const argv[] = { "nft", "-j", "list", "chains", NULL };
+	struct proc_options options = { .argv = argv, .timeout_ms = NFT_TIMEOUT_MS, .output_limit = NFT_OUTPUT_LIMIT };
+	autofree char *output = NULL;
+	autojson json_t *listed = NULL;
+	json_t *cuts = json_array(), *item;
+	struct error ignored;
+	char own[80];
+	size_t i;
+
+	json_set(facts, "cuts", cuts);
+	local_table_name(config->deployment, own);
+	if (proc_check(&options, &output, &ignored) < 0 ||
+	    json_parse("nft", output, strlen(output), NFT_OUTPUT_LIMIT, &listed, &ignored) < 0)
+		return;
+	json_array_foreach(json_get_array(listed, "nftables"), i, item)
+		if (json_get_object(item, "chain"))
+			chain_look(json_get_object(item, "chain"), own, cuts);
+}
+
+int probe_network(const struct site_config *config, json_t *facts, struct error *err)
+{
+	struct network network CLEANUP(network_clear) = { 0 };
+	autonetlink struct netlink *netlink = NULL;
+
+	local_link_name(config->deployment, LINK_UPLINK_HOST, "host/router", network.uplink);
+	if (netlink_open(NETNS_HERE, &netlink, err) < 0 || netlink_links(netlink, &network.links, err) < 0 ||
+	    netlink_addresses(netlink, &network.addresses, err) < 0 || netlink_routes(netlink, &network.routes, err) < 0)
+		return error_wrap(err, "cannot look at the network");
+	uplink_add(&network, facts);
+	busy_add(&network, facts);
+	json_set_bool(facts, "ipForward", sysctl_is_on("/proc/sys/net/ipv4/ip_forward"));
+	json_set_bool(facts, "bridgeFilter", sysctl_is_on("/proc/sys/net/bridge/bridge-nf-call-iptables"));
+	cuts_add(config, facts);
+	return 0;
+}
