@@ -368,8 +368,9 @@ struct verdict reach_evaluate(const struct world *world, const struct packet *pa
 	}
 	const struct port *receiver = port_of(world, to);
 	if (to != WORLD_NONE && (!receiver || receiver->security)) {
-		/* the receiver sees only the address that the packet bears */
-		uint32_t seen = packet->source.family ? reach_endpoint_of(world, source) : packet->from;
+		/* the receiver sees only the address that the packet bears; a machine without a port may bear more than the world knows */
+		bool itself = packet->from != WORLD_NONE && (!sender || !packet->source.family);
+		uint32_t seen = itself ? packet->from : reach_endpoint_of(world, source);
 		ask_policies(world, DIRECTION_INGRESS, to, destination, seen, source, packet, &verdict);
 	}
 	return verdict;
