@@ -336,8 +336,7 @@ static void put_veth_end(struct nl_msg *message, const struct veth_end *end, uin
 int netlink_veth_create(struct netlink *netlink, const struct veth_end *near, uint32_t master, int netns, const struct veth_end *far,
 			uint32_t mtu, struct error *err)
 {
-	struct ifinfomsg header = { .ifi_family = AF_UNSPEC, .ifi_flags = near->up ? IFF_UP : 0, .ifi_change = near->up ? IFF_UP : 0 };
-	struct ifinfomsg peer_header = { .ifi_family = AF_UNSPEC, .ifi_flags = far->up ? IFF_UP : 0, .ifi_change = far->up ? IFF_UP : 0 };
+	struct ifinfomsg header = { .ifi_family = AF_UNSPEC }, peer_header = header;
 	struct nl_msg *message = netlink_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &header, sizeof(header));
 	struct nlattr *info, *data, *peer;
 

@@ -35,8 +35,8 @@ int netlink_links(struct netlink *netlink, struct link_states *ret, struct error
 /* A bridge without spanning tree, multicast snooping and delay; down. One of this name that exists is success. */
 int netlink_bridge_create(struct netlink *netlink, const char *name, const uint8_t mac[static 6], uint32_t mtu, struct error *err) WARN_UNUSED;
 
-struct veth_end { const char *name; uint8_t mac[6]; bool up; };
-/* `near` in the socket's namespace, a port of `master` when that is not 0; `far` in the namespace `netns`. */
+struct veth_end { const char *name; uint8_t mac[6]; };
+/* Both down: `near` in the socket's namespace, a port of `master` when that is not 0; `far` in the namespace `netns`. */
 int netlink_veth_create(struct netlink *netlink, const struct veth_end *near, uint32_t master, int netns, const struct veth_end *far,
 			uint32_t mtu, struct error *err) WARN_UNUSED;
 
