@@ -187,7 +187,7 @@ static int listen_in(int netns, const char *address, uint16_t port)
 	return fd;
 }
 
-#define CONNECT_MS 400
+#define CONNECT_MS 200
 
 /* A connected descriptor, or -1: no answer, or a refusal */
 static int connect_in(int netns, const char *address, uint16_t port)

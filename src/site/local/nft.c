@@ -55,12 +55,13 @@ static bool says_absent(const struct proc_result *result)
 
 int nft_list(int netns, const char *family, const char *table, json_t **ret, struct error *err)
 {
-	const char *const argv[] = { "nft", "--json", "list", "table", family, table, NULL };
+	const char *const one[] = { "nft", "--json", "list", "table", family, table, NULL };
+	static const char *const all[] = { "nft", "--json", "list", "ruleset", NULL };
 	struct proc_result result;
 	autojson json_t *whole = NULL;
 	int done = 0;
 
-	if (nft_run(netns, argv, NULL, &result, err) < 0)
+	if (nft_run(netns, table ? one : all, NULL, &result, err) < 0)
 		return -1;
 	if (result.status != 0 && says_absent(&result)) {
 		*ret = NULL;

@@ -8,7 +8,7 @@
 
 /* netns: a descriptor, or NETNS_HERE (netns.h). commands: the array under "nftables". */
 int nft_apply(int netns, const json_t *commands, struct error *err) WARN_UNUSED;
-/* The array under "nftables" of a table's listing; NULL when there is no such table. */
+/* The array under "nftables" of a table's listing, or of everything's (table NULL); NULL when there is no such table. */
 int nft_list(int netns, const char *family, const char *table, json_t **ret, struct error *err) WARN_UNUSED;
 /* A rule in nft's own words, for messages; NULL when it is not there. Caller frees. */
 int nft_rule_text(int netns, const char *family, const char *table, const char *chain, int64_t handle, char **ret, struct error *err) WARN_UNUSED;
