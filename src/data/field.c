@@ -27,6 +27,14 @@ size_t decoder_enter(struct decoder *decoder, const char *name)
 	return length;
 }
 
+static size_t enter_item(struct decoder *decoder, size_t index)
+{
+	size_t length = decoder->path.n;
+
+	buf_addf(&decoder->path, "[%zu]", index);
+	return length;
+}
+
 void decoder_leave(struct decoder *decoder, size_t length)
 {
 	decoder->path.n = length;
@@ -96,7 +104,7 @@ static void unknown_key(struct decoder *decoder, const struct table *table, cons
 		return;
 	}
 	table_each(table, add_name, &names);
-	finding_error(decoder->findings, entry->mark, "unknown field '%.60s' in %s; valid are %s", entry->key, decoder->path.data, names.data);
+	finding_error(decoder->findings, entry->mark, "unknown field '%.60s' in %s; valid: %s", entry->key, decoder->path.data, names.data);
 }
 
 /* What an error of a parser says, with its hint, at the place of the value. */
@@ -246,9 +254,13 @@ static void decode_names(struct decoder *decoder, const struct field *field, con
 		return;
 	}
 	target->items = arena_array(decoder->arena, node->n, sizeof(*target->items));
-	for (size_t i = 0; i < node->n; i++)
+	for (size_t i = 0; i < node->n; i++) {
+		size_t length = enter_item(decoder, i);
+
 		if (fields_decode_text(decoder, field->form, node->items[i], &target->items[target->n]))
 			target->n++;
+		decoder_leave(decoder, length);
+	}
 }
 
 static int label_compare(const void *a, const void *b)
@@ -286,12 +298,15 @@ static void decode_list(struct decoder *decoder, const struct field *field, cons
 	}
 	items = arena_array(decoder->arena, node->n, table->size);
 	for (size_t i = 0; i < node->n; i++) {
+		size_t length = enter_item(decoder, i);
+
 		if (table->marked)
 			*(struct mark *)(void *)(items + i * table->size + table->mark_offset) = node->items[i]->mark;
 		if (node->items[i]->type == YAML_NULL)
 			expected(decoder, node->items[i], "a mapping");
 		else
 			fields_decode(decoder, table, node->items[i], items + i * table->size);
+		decoder_leave(decoder, length);
 	}
 	*(void **)(void *)(base + field->offset) = items;
 	*(size_t *)(void *)(base + field->count) = node->n;

@@ -106,6 +106,15 @@ struct mark spec_place(const struct reading *reading, struct mark noun, ...)
 	return place;
 }
 
+struct mark spec_head_place(const struct reading *reading, struct mark noun, const char *key)
+{
+	bool wanted = reading->findings->items.n < FINDINGS_MAX;
+	const struct document *document = wanted ? document_of(reading, noun) : NULL;
+	const struct yaml_node *node = document ? yaml_get(yaml_get(document->node, "metadata"), key) : NULL;
+
+	return node ? node->mark : noun;
+}
+
 /* Documents */
 
 static const struct kind_table *kind_of(struct reading *reading, const struct yaml_node *node)

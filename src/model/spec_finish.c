@@ -101,7 +101,7 @@ void finish_tenant(struct reading *reading, const struct document *document, voi
 
 static void sum_groups(struct reading *reading, const struct document *document, struct workload *workload)
 {
-	int64_t sum = 0;
+	int64_t sum = 0, least = 0;
 
 	for (size_t i = 0; i < workload->group_n; i++) {
 		struct workload_group *group = &workload->groups[i];
@@ -113,6 +113,7 @@ static void sum_groups(struct reading *reading, const struct document *document,
 			finding_error(reading->findings, group->mark, "group '%s' has min %lld and only %lld replicas", group->name ? group->name : "",
 				      (long long)group->min, (long long)group->replicas);
 		sum += group->replicas;
+		least += group->min;
 	}
 	if (!workload->group_n)
 		return;
@@ -120,6 +121,7 @@ static void sum_groups(struct reading *reading, const struct document *document,
 		finding_error(reading->findings, yaml_get(spec_of(document), "replicas")->mark, "replicas is %lld and the groups have %lld together; leave replicas out",
 			      (long long)workload->replicas, (long long)sum);
 	workload->replicas = sum;
+	workload->min_replicas = otherwise(workload->min_replicas, least);
 }
 
 static void drop_bad_volumes(struct workload *workload)
@@ -147,8 +149,8 @@ static void check_method_words(struct reading *reading, const struct document *d
 			finding_error(reading->findings, yaml_get(spec_of(document), words[i].key)->mark, "%s is for method %s only, and the method is %s",
 				      words[i].key, words[i].name, names[workload->method]);
 	}
-	if (!workload->image && !workload->kernel)
-		finding_error(reading->findings, spec_of(document) ? spec_of(document)->mark : document->mark,
+	if (spec_of(document) && !given(document, "image") && !given(document, "kernel"))
+		finding_error(reading->findings, spec_of(document)->mark,
 			      "%s/%s has no image; give an image, or a kernel for a unikernel", workload->tenant, workload->name);
 }
 

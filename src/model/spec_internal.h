@@ -12,6 +12,7 @@
 #define INSTANCES_MAX 100000		/* of one file */
 #define MEMORY_LEAST ((int64_t)8 << 20)	/* bytes; less does not hold a process */
 #define CPU_LEAST 10			/* thousandths; less than a scheduler's slice */
+#define CPU_MOST 1000000000		/* thousandths of cores or GPUs: a million */
 #define STORAGE_DEFAULT ((int64_t)10 << 30)
 #define AMOUNT_MOST ((int64_t)1 << 60)	/* so that a few of them can be added */
 
@@ -74,6 +75,9 @@ void finish_prices(struct reading *reading, const struct document *document, voi
 void finish_secret(struct reading *reading, const struct document *document, void *noun);
 /* The place of spec.a.b... of the noun whose mark this is; as deep as the file goes. Keys end with NULL. */
 struct mark spec_place(const struct reading *reading, struct mark noun, ...) __attribute__((sentinel));
+
+/* The same of metadata.KEY. */
+struct mark spec_head_place(const struct reading *reading, struct mark noun, const char *key);
 
 /* validate*.c: cross-checks of the whole intent, after it is sorted */
 void validate_intent(struct reading *reading);

@@ -37,9 +37,9 @@ static const struct field members_fields[] = {
 static const struct table members_table = { .fields = members_fields };
 
 static const struct field quota_fields[] = {
-	{ .name = "cpu", .type = VALUE_AMOUNT, .unit = &unit_cpu, .max = AMOUNT_MOST, .offset = AMOUNT(cpu), .doc = "processor time that is guaranteed" },
+	{ .name = "cpu", .type = VALUE_AMOUNT, .unit = &unit_cpu, .max = CPU_MOST, .offset = AMOUNT(cpu), .doc = "processor time that is guaranteed" },
 	{ .name = "memory", .type = VALUE_AMOUNT, .unit = &unit_bytes, .max = AMOUNT_MOST, .offset = AMOUNT(memory), .doc = "memory that is guaranteed" },
-	{ .name = "gpu", .type = VALUE_AMOUNT, .unit = &unit_gpu, .max = AMOUNT_MOST, .offset = AMOUNT(gpu), .doc = "GPUs that are guaranteed" },
+	{ .name = "gpu", .type = VALUE_AMOUNT, .unit = &unit_gpu, .max = CPU_MOST, .offset = AMOUNT(gpu), .doc = "GPUs that are guaranteed" },
 	{ .name = "storage", .type = VALUE_AMOUNT, .unit = &unit_bytes, .max = AMOUNT_MOST, .offset = AMOUNT(storage), .doc = "storage that is guaranteed, for volumes" },
 	{ .name = "instances", .type = VALUE_AMOUNT, .unit = &unit_count, .max = INSTANCES_MAX, .offset = AMOUNT(instances), .doc = "instances that are guaranteed" },
 	{ 0 },
@@ -47,11 +47,11 @@ static const struct field quota_fields[] = {
 static const struct table quota_table = { .fields = quota_fields };
 
 static const struct field limit_fields[] = {
-	{ .name = "cpu", .type = VALUE_AMOUNT, .unit = &unit_cpu, .min = CPU_LEAST, .max = AMOUNT_MOST, .offset = AMOUNT(cpu),
+	{ .name = "cpu", .type = VALUE_AMOUNT, .unit = &unit_cpu, .min = CPU_LEAST, .max = CPU_MOST, .offset = AMOUNT(cpu),
 	  .doc = "processor time of all instances together, at most" },
 	{ .name = "memory", .type = VALUE_AMOUNT, .unit = &unit_bytes, .min = MEMORY_LEAST, .max = AMOUNT_MOST, .offset = AMOUNT(memory),
 	  .absent_doc = "quota.memory", .doc = "memory of all instances together, at most" },
-	{ .name = "gpu", .type = VALUE_AMOUNT, .unit = &unit_gpu, .max = AMOUNT_MOST, .offset = AMOUNT(gpu), .doc = "GPUs of all instances together, at most" },
+	{ .name = "gpu", .type = VALUE_AMOUNT, .unit = &unit_gpu, .max = CPU_MOST, .offset = AMOUNT(gpu), .doc = "GPUs of all instances together, at most" },
 	{ .name = "storage", .type = VALUE_AMOUNT, .unit = &unit_bytes, .min = MEMORY_LEAST, .max = AMOUNT_MOST, .offset = AMOUNT(storage),
 	  .absent_doc = "quota.storage, else 10Gi", .doc = "size of the tenant's storage; it grows by a new plan and never shrinks" },
 	{ .name = "instances", .type = VALUE_AMOUNT, .unit = &unit_count, .max = INSTANCES_MAX, .offset = AMOUNT(instances),
@@ -141,11 +141,11 @@ static const struct table volume_table = {
 };
 
 static const struct field resources_fields[] = {
-	{ .name = "cpu", .type = VALUE_AMOUNT, .unit = &unit_cpu, .min = CPU_LEAST, .max = AMOUNT_MOST, .offset = CLAIM(cpu),
+	{ .name = "cpu", .type = VALUE_AMOUNT, .unit = &unit_cpu, .min = CPU_LEAST, .max = CPU_MOST, .offset = CLAIM(cpu),
 	  .absent_doc = "the tenant's limit", .doc = "processor time of each replica, at most" },
 	{ .name = "memory", .type = VALUE_AMOUNT, .unit = &unit_bytes, .min = MEMORY_LEAST, .max = AMOUNT_MOST, .offset = CLAIM(memory),
 	  .absent_doc = "the tenant's limit", .doc = "memory of each replica, at most" },
-	{ .name = "gpu", .type = VALUE_AMOUNT, .unit = &unit_gpu, .max = AMOUNT_MOST, .offset = CLAIM(gpu), .doc = "GPUs of each replica; a fraction shares one" },
+	{ .name = "gpu", .type = VALUE_AMOUNT, .unit = &unit_gpu, .max = CPU_MOST, .offset = CLAIM(gpu), .doc = "GPUs of each replica; a fraction shares one" },
 	{ .name = "gpuMemory", .type = VALUE_AMOUNT, .unit = &unit_bytes, .min = 1 << 20, .max = AMOUNT_MOST, .offset = CLAIM(gpu_memory), .doc = "memory that each GPU must have, or its share of one" },
 	{ .name = "gpuModel", .type = VALUE_NAMES, .offset = CLAIM(gpu_models), .absent_doc = "any", .doc = "models that will do" },
 	{ 0 },

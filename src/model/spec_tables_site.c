@@ -68,7 +68,7 @@ static const struct field taint_fields[] = {
 static const struct table taint_table = { .fields = taint_fields, .size = sizeof(struct taint) };
 
 static const struct field node_fields[] = {
-	{ .name = "cpu", .type = VALUE_AMOUNT, .unit = &unit_cpu, .min = CPU_LEAST, .max = AMOUNT_MOST, .required = true, .offset = NODE(cpu), .doc = "cores" },
+	{ .name = "cpu", .type = VALUE_AMOUNT, .unit = &unit_cpu, .min = CPU_LEAST, .max = CPU_MOST, .required = true, .offset = NODE(cpu), .doc = "cores" },
 	{ .name = "memory", .type = VALUE_AMOUNT, .unit = &unit_bytes, .min = MEMORY_LEAST, .max = AMOUNT_MOST, .required = true, .offset = NODE(memory), .doc = "memory" },
 	{ .name = "pods", .type = VALUE_INTEGER, .min = 1, .max = INSTANCES_MAX, .offset = NODE(pods), .doc = "instances at one time" },
 	{ .name = "gpus", .type = VALUE_LIST, .table = &gpu_table, .offset = NODE(gpus), .count = NODE(gpu_n), .doc = "GPUs" },

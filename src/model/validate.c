@@ -187,7 +187,7 @@ static void check_workload(struct reading *reading, const struct workload *workl
 
 	if (word_in(reserved_workloads, workload->name))
 		finding_error(reading->findings, workload->mark, "the name '%s' is insula's own; choose another one", workload->name);
-	check_labels(reading, &workload->labels, workload->mark);
+	check_labels(reading, &workload->labels, spec_head_place(reading, workload->mark, "labels"));
 	check_secrets(reading, workload);
 	check_volumes(reading, workload);
 	check_replicas(reading, workload);
@@ -196,7 +196,7 @@ static void check_workload(struct reading *reading, const struct workload *workl
 	if (tenant)
 		check_method(reading, workload, tenant);
 	else
-		unknown_tenant(reading, workload->mark, workload->tenant);
+		unknown_tenant(reading, spec_head_place(reading, workload->mark, "tenant"), workload->tenant);
 }
 
 void validate_intent(struct reading *reading)
@@ -207,7 +207,7 @@ void validate_intent(struct reading *reading)
 	vec_each(&intent->tenants, tenant) {
 		if (word_in(reserved_tenants, tenant->name))
 			finding_error(reading->findings, tenant->mark, "the name '%s' is insula's own; choose another one", tenant->name);
-		check_labels(reading, &tenant->labels, tenant->mark);
+		check_labels(reading, &tenant->labels, spec_head_place(reading, tenant->mark, "labels"));
 	}
 	vec_each(&intent->workloads, workload) {
 		check_workload(reading, workload);
@@ -217,10 +217,10 @@ void validate_intent(struct reading *reading)
 		finding_error(reading->findings, ((struct mark){ 0 }), "%lld instances in all; at most %d are allowed", (long long)instances, INSTANCES_MAX);
 	vec_each(&intent->pipelines, pipeline)
 		if (!intent_tenant(intent, pipeline->tenant))
-			unknown_tenant(reading, pipeline->mark, pipeline->tenant);
+			unknown_tenant(reading, spec_head_place(reading, pipeline->mark, "tenant"), pipeline->tenant);
 	vec_each(&intent->secrets, secret)
 		if (secret->tenant && !intent_tenant(intent, secret->tenant))
-			unknown_tenant(reading, secret->mark, secret->tenant);
+			unknown_tenant(reading, spec_head_place(reading, secret->mark, "tenant"), secret->tenant);
 	validate_tenants(reading);
 	validate_network(reading);
 }

@@ -116,8 +116,8 @@ static void check_instances(struct reading *reading, const struct tenant *tenant
 			      (long long)workload->min_replicas, (long long)limit, tenant->name);
 	else if (*total > limit && *total - workload->replicas <= limit)
 		finding_warning(reading->findings, spec_place(reading, workload->mark, "replicas", NULL),
-				"from %s/%s on the workloads of tenant %s have more instances than its limit of %lld", tenant->name, workload->name, tenant->name,
-				(long long)limit);
+				"with %s/%s the workloads of tenant %s have %lld instances, more than its limit of %lld", tenant->name, workload->name,
+				tenant->name, (long long)*total, (long long)limit);
 }
 
 /* Volumes */
