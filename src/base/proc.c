@@ -148,16 +148,23 @@ static void child_fail(const struct running *run, enum child_stage stage, int er
 	_exit(127);
 }
 
+/* All, by the system call: the C library keeps 32 and 33 for itself, and make starts programs with 32 ignored. */
+static void signals_reset(void)
+{
+	static const char kernel_default[64];	/* struct kernel_sigaction: SIG_DFL, no flags, an empty mask are all 0 */
+
+	for (int signal = 1; signal <= 64; signal++)
+		syscall(SYS_rt_sigaction, signal, kernel_default, NULL, 8L);
+}
+
 /* In the child of a program with threads: system calls only. */
 static void child_run(const struct running *run, pid_t parent) __attribute__((noreturn));
 static void child_run(const struct running *run, pid_t parent)
 {
 	const struct proc_options *options = run->options;
-	struct sigaction normal = { .sa_handler = SIG_DFL };
 	sigset_t none;
 
-	for (int signal = 1; signal < NSIG; signal++)
-		sigaction(signal, &normal, NULL);
+	signals_reset();
 	setpgid(0, 0);
 	/* dies with the thread that waits for it, so that a killed command leaves no half-run tool behind */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)

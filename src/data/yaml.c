@@ -272,7 +272,7 @@ static char *anchor_name(struct reader *reader, const yaml_char_t *anchor)
 static int on_scalar(struct reader *reader, const yaml_event_t *event)
 {
 	char *anchor = anchor_name(reader, event->data.scalar.anchor);
-	struct yaml_node *node;
+	struct yaml_node *node = NULL;
 
 	if (scalar_node(reader, event, &node) < 0 || attach(reader, node, 1) < 0)
 		return -1;

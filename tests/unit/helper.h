@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A line of TAP's comments, which the runner shows beside the skip, then cmocka's own skip. */
+/* A line of TAP's comments, which the runner shows beside the skip, then cmocka's own skip, which jumps: free first what is held. */
 #define test_skip(...) \
 	do { \
 		printf("# skip: " __VA_ARGS__); \
