@@ -6,15 +6,21 @@
  * The image store: <state_dir>/images. OCI image layouts, docker-archives, root filesystems become layers,
  * unpacked once, told apart by digest, shared by every deployment and tenant.
  *
- *   blobs/sha256/<hex>      manifests and configs (layers are not kept packed)
- *   layers/<hex>/           an unpacked layer, by its diff id; complete when it has this name
- *   index.db                references, sizes, last use
- *   lock                    one writer at a time per layer; readers never wait
+ *   images/<hex>.json       manifest and config, as they came: the image is complete when this is here
+ *   layers/<hex>/           an unpacked layer, by its diff id; complete when it has this name; never written to again
+ *   layers/<hex>@<base>/    the same with owners shifted by base, where id-mapped mounts do not work
+ *   layers/<hex>.json       its size
+ *   names/<name>            the digest it stands for
+ *   cache/                  digests of archives and folders, by a fingerprint of their stat(2)
+ *   lock, locks/            who brings something holds `lock` shared, who removes holds it alone; one writer at a time per layer
  *
- * References: "oci:PATH[:TAG]", "docker-archive:PATH[:NAME]", "rootfs:PATH" (folder or tar), "store:NAME" (imported
- * under a name), "host"; a bare name is looked up among the Site's images and then the store's names.
- * Layers are verified (compressed digest and diff id), whiteouts become overlayfs whiteouts, and whatever points
- * out of the root is refused: absolute or ".." links of the unpacker's own making, hard links out, device nodes.
+ * The folder is 0700 of root. Whatever reads a layer's files from outside an instance must resolve links inside of it
+ * (openat2(2) with RESOLVE_IN_ROOT): an absolute link in a layer is meant from the image's root.
+ *
+ * References: "oci:PATH[:TAG]", "docker-archive:PATH[:NAME]" (each a folder or a tar), "rootfs:PATH" (folder or tar), "store:NAME" or
+ * a bare NAME (imported under a name; aliases of the Site are the caller's to look up first), "sha256:<hex>" (must be present), "host".
+ * Layers are verified (size, packed digest and diff id), whiteouts become overlayfs whiteouts, and whatever leads
+ * out of the root is refused; image_layer.h has the rules.
  */
 
 #include "base/base.h"
@@ -43,13 +49,28 @@ void image_store_close(struct image_store *store);
 int image_resolve(struct image_store *store, const char *reference, char **ret_digest, struct error *err) WARN_UNUSED;
 /* Makes it present (unpacked, verified). name: to be kept under, or NULL. Idempotent; safe at kill -9 and with two at once. */
 int image_import(struct image_store *store, const char *reference, const char *name, image_progress progress, void *arg, struct image *ret, struct error *err) WARN_UNUSED;
+/* By digest, as a plan pins it. Layers that count only, each once. "host:<hex>" is ERROR_CONFLICT when the host is not that any more. */
 int image_get(struct image_store *store, const char *digest, struct image *ret, struct error *err) WARN_UNUSED;
+/* Once for each name, and once for each image without one. Non-zero from `each` stops and is returned. */
 int image_list(struct image_store *store, int (*each)(void *arg, const struct image *image), void *arg, struct error *err) WARN_UNUSED;
-/* Removes what nothing uses: images without a name and not in `used` (digests, NULL-ended), layers of no image, leftovers of a crash. all: named ones too. */
+/* Removes what nothing uses: images without a name and not in `used` (digests, NULL-ended, or NULL), layers of no image, shifted copies of layers
+   of no used image, leftovers of a crash. all: named ones too. `each` (or NULL) is told "image NAME or digest", "layer <hex>", "leftover <name>".
+   Waits 10 s for imports to end, then ERROR_CONFLICT. */
 int image_prune(struct image_store *store, const char *const *used, bool all, bool dry_run, int64_t *ret_freed, int (*each)(void *arg, const char *what, int64_t size), void *arg, struct error *err) WARN_UNUSED;
+/* Takes a name away, or all names of a digest. The image itself goes with the next prune that finds it unused. */
 int image_remove(struct image_store *store, const char *name_or_digest, struct error *err) WARN_UNUSED;
 
-/* The image "host": the roots of this machine that an instance may see read-only, and its digest. */
+/*
+ * Owners. A container runs with the uids base .. base+65535. Where the file system can (image_idmap_works), layers are mounted id-mapped;
+ * where it cannot, a copy of each layer with shifted owners is made, once per base.
+ */
+/* Tries, in a child with namespaces of its own, an id-mapped mount of `dir` as a lower layer of an overlay. ret_why (or NULL): what failed; caller frees. */
+bool image_idmap_works(const char *dir, char **ret_why);
+/* The shifted copies, like image->layers; NULL-ended, caller frees each and the array. Idempotent, crash-safe, counted by the store's limit. */
+int image_shifted_layers(struct image_store *store, const struct image *image, uint32_t base, char ***ret_paths, struct error *err) WARN_UNUSED;
+
+/* The image "host": the roots of this machine that an instance may see read-only: /usr, /bin, /sbin, /lib*, /opt as far as they are here.
+   Links stay links (target is their text). Its digest is that of the package database and of the roots' times. */
 struct image_host_root { const char *path; bool is_link; char *target; };
 int image_host_roots(struct image_host_root **ret, size_t *ret_n, struct error *err) WARN_UNUSED;
 void image_host_roots_free(struct image_host_root *roots, size_t n);
