@@ -38,7 +38,7 @@ static int layers_choose(struct image_store *store, const struct image_documents
 		if (map_set(&seen, diff_id, (void *)diff_id))
 			continue;
 		if (!store_layer_exists(store, diff_id)) {
-			error_set(err, ERROR_FAILED, "layer sha256:%.12s... of image sha256:%.12s... is missing in the store", diff_id, documents->digest);
+			error_set(err, ERROR_NOT_FOUND, "layer sha256:%.12s... of image sha256:%.12s... is missing in the store", diff_id, documents->digest);
 			return error_hint(err, "import the image again");
 		}
 		if (store_layer_read(store, diff_id, &facts, err) < 0)
@@ -125,13 +125,27 @@ struct listing {
 	struct map named;		/* hex, owned, of images that have a name */
 };
 
+/* 1: read; 0: it, or a layer of it, is not there */
+static int complete_read(struct image_store *store, const char *hex, struct image *ret, struct error *err)
+{
+	struct error failed;
+
+	if (image_read(store, hex, ret, &failed) == 0)
+		return 1;
+	if (failed.code == ERROR_NOT_FOUND)
+		return 0;
+	*err = failed;
+	return -1;
+}
+
 static int list_named(void *arg, const char *name, const char *hex, struct error *err)
 {
 	struct listing *listing = arg;
 	autoimage struct image image = { 0 };
+	int r = complete_read(listing->store, hex, &image, err);
 
-	if (image_read(listing->store, hex, &image, err) < 0)
-		return err->code == ERROR_NOT_FOUND ? 0 : -1;
+	if (r <= 0)
+		return r;
 	if (!map_has(&listing->named, hex))
 		map_set(&listing->named, xstrdup(hex), listing);
 	image.name = xstrdup(name);
@@ -142,12 +156,12 @@ static int list_unnamed(void *arg, const char *hex, struct error *err)
 {
 	struct listing *listing = arg;
 	autoimage struct image image = { 0 };
+	int r;
 
 	if (map_has(&listing->named, hex))
 		return 0;
-	if (image_read(listing->store, hex, &image, err) < 0)
-		return -1;
-	return listing->each(listing->arg, &image);
+	r = complete_read(listing->store, hex, &image, err);
+	return r <= 0 ? r : listing->each(listing->arg, &image);
 }
 
 int image_list(struct image_store *store, int (*each)(void *arg, const struct image *image), void *arg, struct error *err)

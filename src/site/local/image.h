@@ -51,7 +51,7 @@ int image_resolve(struct image_store *store, const char *reference, char **ret_d
 int image_import(struct image_store *store, const char *reference, const char *name, image_progress progress, void *arg, struct image *ret, struct error *err) WARN_UNUSED;
 /* By digest, as a plan pins it. Layers that count only, each once. "host:<hex>" is ERROR_CONFLICT when the host is not that any more. */
 int image_get(struct image_store *store, const char *digest, struct image *ret, struct error *err) WARN_UNUSED;
-/* Once for each name, and once for each image without one. Non-zero from `each` stops and is returned. */
+/* Complete images only: once for each name, and once for each image without one. Non-zero from `each` stops and is returned. */
 int image_list(struct image_store *store, int (*each)(void *arg, const struct image *image), void *arg, struct error *err) WARN_UNUSED;
 /* Removes what nothing uses: images without a name and not in `used` (digests, NULL-ended, or NULL), layers of no image, shifted copies of layers
    of no used image, leftovers of a crash. all: named ones too. `each` (or NULL) is told "image NAME or digest", "layer <hex>", "leftover <name>".

@@ -200,14 +200,19 @@ static int name_one(void *arg, const char *file, struct error *err)
 	struct name_each *name = arg;
 	autobuf struct buf text = { 0 };
 	char hex[DIGEST_HEX];
+	struct error failed;
 
 	if (starts_with(file, "."))
 		return 0;
 	buf_adds(&text, "");
 	for (const char *p = file; *p; p += starts_with(p, "%2F") ? 3 : 1)
 		buf_addc(&text, starts_with(p, "%2F") ? '/' : *p);
-	if (store_name_get(name->store, text.data, hex, err) < 0)
-		return err->code == ERROR_NOT_FOUND ? 0 : -1;
+	if (store_name_get(name->store, text.data, hex, &failed) < 0) {
+		if (failed.code == ERROR_NOT_FOUND)	/* removed just now */
+			return 0;
+		*err = failed;
+		return -1;
+	}
 	return name->each(name->arg, text.data, hex, err);
 }
 

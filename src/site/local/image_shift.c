@@ -29,7 +29,7 @@
 #define PROBE_BASE 1000000
 #define PROBE_WAIT_MS 5000
 
-static int pause_for_ever(void *arg)
+static void __attribute__((noreturn)) wait_for_the_end(void)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;)
@@ -44,7 +44,7 @@ static int user_namespace(pid_t *ret_holder)
 
 	*ret_holder = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (*ret_holder == 0)
-		_exit(pause_for_ever(NULL));
+		wait_for_the_end();
 	if (*ret_holder < 0)
 		return -1;
 	n = snprintf(map, sizeof(map), "0 %d 65536", PROBE_BASE);
