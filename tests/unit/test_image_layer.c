@@ -3,6 +3,8 @@
 
 #include "site/local/image_layer.h"
 
+#include <locale.h>
+
 /* What a layer may be, told by a sink that only remembers: one line an entry. */
 
 struct memory { struct buf text; int64_t bytes; };
@@ -193,7 +195,7 @@ static void every_escape_is_refused(void **state)
 
 static void owners_beyond_a_tenants_ids_are_refused(void **state)
 {
-	static const int64_t owners[][2] = { { 65536, 0 }, { 0, 65536 }, { 4294967295, 0 }, { -1, 0 } };
+	static const int64_t owners[][2] = { { 65536, 0 }, { 0, 65536 }, { 4294967295, 0 } };
 
 	for (size_t i = 0; i < ARRAY_LEN(owners); i++) {
 		struct archive_entry *e = tar_entry("f", AE_IFREG, 0644);
@@ -206,13 +208,7 @@ static void owners_beyond_a_tenants_ids_are_refused(void **state)
 		archive_entry_set_gid(e, owners[i][1]);
 		tar_begin(&tar, TAR_PLAIN);
 		tar_put(&tar, e, NULL, 0);
-		if (owners[i][0] == -1) {
-			/* libarchive may write it as 0: then it is nothing to refuse */
-			if (unpack(tar_end(&tar), &roomy, &memory, &result, &err) == 0)
-				assert_string_equal(memory.text.data, "f f\nend\n");
-		} else {
-			assert_fails(unpack(tar_end(&tar), &roomy, &memory, &result, &err), "its owner is");
-		}
+		assert_fails(unpack(tar_end(&tar), &roomy, &memory, &result, &err), "its owner is");
 		buf_clear(&memory.text);
 	}
 }
@@ -365,11 +361,12 @@ static void names_beyond_ascii_survive(void **state)
 	struct error err = { 0 };
 	struct tar tar;
 
+	setlocale(LC_CTYPE, "C.UTF-8");
 	tar_begin(&tar, TAR_PLAIN);
-	archive_write_set_options(tar.archive, "hdrcharset=BINARY");
 	tar_file(&tar, "caf\xc3\xa9/na\xc3\xafve", "x");
 	tar_file(&tar, "latin\xe9", "x");
 	tar_symlink(&tar, "link", "caf\xc3\xa9");
+	setlocale(LC_CTYPE, "C");
 	assert_ok(unpack(tar_end(&tar), &roomy, &memory, &result, &err));
 	assert_string_equal(memory.text.data, "f caf\xc3\xa9/na\xc3\xafve\nf latin\xe9\nl link > caf\xc3\xa9\nend\n");
 	buf_clear(&memory.text);

@@ -326,6 +326,14 @@ static int entry_numbers(struct archive_entry *e, const char *name, struct layer
 	return 0;
 }
 
+static bool attribute_has(const struct layer_attribute *attributes, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (streq(attributes[i].name, name))
+			return true;
+	return false;
+}
+
 static int entry_attributes(struct archive_entry *e, const char *name, struct layer_entry *entry,
 			    struct layer_attribute ret[static ATTRIBUTES_MAX], struct error *err)
 {
@@ -338,6 +346,9 @@ static int entry_attributes(struct archive_entry *e, const char *name, struct la
 	archive_entry_xattr_reset(e);
 	while (archive_entry_xattr_next(e, &key, &value, &n) == ARCHIVE_OK) {
 		if (!key || !starts_with(key, "user.") || starts_with(key, "user.overlay."))
+			continue;
+		/* libarchive writes each in two ways, and so reads it twice */
+		if (attribute_has(ret, entry->attribute_n, key))
 			continue;
 		bytes += n + strlen(key);
 		if (entry->attribute_n == ATTRIBUTES_MAX || bytes > ATTRIBUTE_BYTES_MAX || strlen(key) > NAME_PART_MAX)
