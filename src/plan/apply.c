@@ -694,7 +694,7 @@ static int write_documents(struct engine *e, struct error *err)
 	    state_set_document(e->state, "site", plan->site, err) < 0 ||
 	    state_set_document(e->state, "facts", plan->facts, err) < 0 ||
 	    state_set_document(e->state, "files", plan->files, err) < 0 ||
-	    state_set_document(e->state, "removed", NULL, err) < 0)
+	    state_set_document(e->state, "destroyed", NULL, err) < 0)
 		return -1;
 	return 0;
 }
@@ -703,7 +703,7 @@ static int write_documents(struct engine *e, struct error *err)
 static int write_destroyed(struct engine *e, struct error *err)
 {
 	const char *tenant = json_get_string(e->plan->site, "tenant", NULL);
-	autojson json_t *removed = NULL;
+	autojson json_t *destroyed = NULL;
 
 	if (!e->state || !e->plan->destroy)
 		return 0;
@@ -711,12 +711,15 @@ static int write_destroyed(struct engine *e, struct error *err)
 		return -1;
 	if (!tenant)
 		return state_set_document(e->state, "files", NULL, err);
-	if (state_document(e->state, "removed", &removed, err) < 0)
+	if (state_document(e->state, "destroyed", &destroyed, err) < 0)
 		return -1;
-	if (!removed)
-		removed = json_array();
-	json_add(removed, json_text(tenant));
-	return state_set_document(e->state, "removed", removed, err);
+	if (!destroyed)
+		destroyed = json_array();
+	for (size_t i = 0; i < json_array_size(destroyed); i++)
+		if (str_equal(json_string_value(json_array_get(destroyed, i)), tenant))
+			return 0;
+	json_add(destroyed, json_text(tenant));
+	return state_set_document(e->state, "destroyed", destroyed, err);
 }
 
 /* What needs no verb but is remembered otherwise than it is. */

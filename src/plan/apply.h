@@ -57,7 +57,7 @@ struct apply_report {
  *
  * `state` may be NULL (nothing is remembered). Its decisions and the documents "site", "facts" and
  * "files" are written before the first verb. For a destroy, after the last: decisions; "files" goes, or, when
- * plan->site names a "tenant", that is added to the document "removed" (names that restore leaves out).
+ * plan->site names a "tenant", that is added to the document "destroyed" (names that restore leaves out).
  */
 int apply_run(struct plan *plan, const struct site_ops *ops, struct site *site, struct state *state,
 	      const struct apply_options *options, struct apply_report *report, struct error *err) WARN_UNUSED;
