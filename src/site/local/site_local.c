@@ -3,6 +3,7 @@
 #include "cgroup.h"
 #include "kinds.h"
 #include "local.h"
+#include "lower.h"
 #include "probe.h"
 
 #include <stdlib.h>
