@@ -6,8 +6,10 @@
 #include "cgroup.h"
 #include "mount.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -202,6 +204,24 @@ static int cgroup_parent_remove(struct error *err)
 	return 0;
 }
 
+/* What the probe kept goes with the last deployment. */
+static int probe_files_remove(const char *run_dir, struct error *err)
+{
+	autodir DIR *dir = opendir(run_dir);
+	struct dirent *e;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : error_set_errno(err, errno, "cannot read %s", run_dir);
+	while ((e = readdir(dir)))
+		if (!streq(e->d_name, ".") && !streq(e->d_name, "..") && !starts_with(e->d_name, "probe-"))
+			return 0;
+	rewinddir(dir);
+	while ((e = readdir(dir)))
+		if (starts_with(e->d_name, "probe-") && unlinkat(dirfd(dir), e->d_name, 0) < 0 && errno != ENOENT)
+			return error_set_errno(err, errno, "cannot remove %s/%s", run_dir, e->d_name);
+	return 0;
+}
+
 static int runtime_remove(struct site *site, const struct resource *resource, bool delete_data, struct error *err)
 {
 	autofree char *cgroup = cgroup_deployment(site);
@@ -210,7 +230,7 @@ static int runtime_remove(struct site *site, const struct resource *resource, bo
 		return -1;
 	if (mount_remove_below(site->run, UNMOUNT_WAIT_MS, err) < 0 || mount_remove(site->run, UNMOUNT_WAIT_MS, err) < 0)
 		return -1;
-	if (fs_remove_tree(site->run, err) < 0)
+	if (fs_remove_tree(site->run, err) < 0 || probe_files_remove(site->config->run_dir, err) < 0)
 		return -1;
 	if (rmdir(site->config->run_dir) < 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY)
 		return error_set_errno(err, errno, "cannot remove %s", site->config->run_dir);
@@ -253,9 +273,44 @@ static int sweep_cgroups(struct site *site, const char *tenant, json_t *ret, str
 	return 0;
 }
 
+/* Is it one of our programs that works for this deployment (its arguments name a path of ours)? */
+static bool process_is_ours(const char *pid, const char *program_dir, const char *below)
+{
+	autofree char *exe_path = xasprintf("/proc/%s/exe", pid), *arguments_path = xasprintf("/proc/%s/cmdline", pid), *arguments = NULL;
+	char exe[PATH_MAX];
+	ssize_t n = readlink(exe_path, exe, sizeof(exe) - 1);
+	struct error ignored;
+	size_t length;
+
+	if (n < 0)
+		return false;
+	exe[n] = '\0';
+	if (!mount_path_within(exe, program_dir) || fs_read_file(arguments_path, 1 << 20, &arguments, &length, &ignored) < 0)
+		return false;
+	for (size_t at = 0; at < length; at += strlen(arguments + at) + 1)
+		if (strstr(arguments + at, below))
+			return true;
+	return false;
+}
+
+static int sweep_processes(struct site *site, const char *tenant, json_t *ret, struct error *err)
+{
+	autofree char *below = tenant ? xasprintf("%s/i/%s/", site->run, tenant) : xasprintf("%s/", site->run);
+	autofree char *programs = realpath(site->config->program_dir ? site->config->program_dir : "/", NULL);
+	autodir DIR *proc = opendir("/proc");
+	struct dirent *e;
+
+	if (!proc || !programs)
+		return proc ? 0 : error_set_errno(err, errno, "cannot read /proc");
+	while ((e = readdir(proc)))
+		if (isdigit((unsigned char)e->d_name[0]) && process_is_ours(e->d_name, programs, below))
+			json_add(ret, json_sprintf("process %s", e->d_name));
+	return 0;
+}
+
 static int runtime_sweep(struct site *site, const char *tenant, json_t *ret, struct error *err)
 {
-	if (sweep_mounts(site, tenant, ret, err) < 0 || sweep_cgroups(site, tenant, ret, err) < 0)
+	if (sweep_mounts(site, tenant, ret, err) < 0 || sweep_cgroups(site, tenant, ret, err) < 0 || sweep_processes(site, tenant, ret, err) < 0)
 		return -1;
 	if (!tenant && fs_exists(site->run))
 		json_add(ret, json_sprintf("folder %s", site->run));
