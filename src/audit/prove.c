@@ -235,17 +235,64 @@ static void find_gateway(struct scene *scene, struct subject *subject)
 	}
 }
 
-/* Tenants in the order of their names, each with its first two instances that can be entered. */
-static void build_subjects(struct scene *scene)
+/* Does a live rule, in the words of a firewall, name this address? */
+static bool rule_names(const json_t *json, const char *address, int depth)
+{
+	const char *key, *text = json_string_value(json), *at;
+	json_t *value;
+	size_t i;
+
+	if (text && strstr(text, "dport ") && (at = strstr(text, address)))
+		return !strchr("0123456789", at[strlen(address)]) || !at[strlen(address)];
+	if (depth > 16)
+		return false;
+	json_array_foreach((json_t *)(uintptr_t)json, i, value)
+		if (rule_names(value, address, depth + 1))
+			return true;
+	json_object_foreach((json_t *)(uintptr_t)json, key, value)
+		if (rule_names(value, address, depth + 1))
+			return true;
+	return false;
+}
+
+static bool named_by_a_rule(struct scene *scene, uint32_t endpoint)
+{
+	const struct resources *actual = scene->options->actual;
+	const struct address *address = reach_address_of(scene->world, endpoint, AF_INET);
+
+	for (size_t i = 0; address && actual && i < actual->n; i++)
+		if (rule_names(actual->items[i]->body, prove_address_text(scene, address), 0))
+			return true;
+	return false;
+}
+
+typedef VEC(uint32_t) endpoints;
+
+/* Instances by name; those that a rule added by hand names come first, so that it is tried with them. */
+static void order_endpoints(struct scene *scene, endpoints *order)
 {
 	const struct world *world = scene->world;
-	VEC(uint32_t) order = { 0 };
+	endpoints all = { 0 };
 
 	for (uint32_t i = 0; i < world->endpoints.n; i++)
 		if (world->endpoints.items[i].kind == ENDPOINT_INSTANCE && world->endpoints.items[i].tenant)
-			vec_push(&order, i);
-	if (order.n)
-		qsort_r(order.items, order.n, sizeof(uint32_t), compare_endpoints, (void *)(uintptr_t)world);
+			vec_push(&all, i);
+	if (all.n)
+		qsort_r(all.items, all.n, sizeof(uint32_t), compare_endpoints, (void *)(uintptr_t)world);
+	for (int named = 1; named >= 0; named--)
+		vec_each(&all, e)
+			if (named_by_a_rule(scene, *e) == named)
+				vec_push(order, *e);
+	vec_clear(&all);
+}
+
+/* Each tenant with its first two instances that can be entered. */
+static void build_subjects(struct scene *scene)
+{
+	const struct world *world = scene->world;
+	endpoints order = { 0 };
+
+	order_endpoints(scene, &order);
 	vec_each(&order, e) {
 		struct subject *s = subject_of(scene, world->endpoints.items[*e].tenant);
 		int slot = s->endpoints[0] == WORLD_NONE ? 0 : 1;

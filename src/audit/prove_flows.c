@@ -63,6 +63,26 @@ static void hint_text(struct scene *scene, const char *text)
 	}
 }
 
+/* "tcp dport 7777 accept", "udp dport { 53, 5000-5100 }": a rule that somebody added by hand, in the words of a firewall. */
+static void hint_rule(struct scene *scene, const char *text)
+{
+	for (const char *at = text; (at = strstr(at, "dport ")); at++) {
+		bool tcp = at - text >= 4 && strncmp(at - 4, "tcp ", 4) == 0, udp = at - text >= 4 && strncmp(at - 4, "udp ", 4) == 0;
+		const char *digits = at + 6;
+
+		for (int n = 0; n < 32 && *(digits += strspn(digits, "{ ,-")) && isdigit((unsigned char)*digits); n++) {
+			char *end;
+			unsigned long port = strtoul(digits, &end, 10);
+
+			if (tcp || !udp)
+				add_hint(scene, PROTOCOL_TCP, port);
+			if (udp || !tcp)
+				add_hint(scene, PROTOCOL_UDP, port);
+			digits = end;
+		}
+	}
+}
+
 static void hint_json(struct scene *scene, const json_t *json, int depth)
 {
 	const char *key;
@@ -71,8 +91,10 @@ static void hint_json(struct scene *scene, const json_t *json, int depth)
 
 	if (depth > 16)
 		return;
-	if (json_is_string(json))
+	if (json_is_string(json)) {
 		hint_text(scene, json_string_value(json));
+		hint_rule(scene, json_string_value(json));
+	}
 	json_array_foreach((json_t *)(uintptr_t)json, i, value)
 		hint_json(scene, value, depth + 1);
 	json_object_foreach((json_t *)(uintptr_t)json, key, value)

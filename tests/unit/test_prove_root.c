@@ -368,6 +368,24 @@ static void a_rule_added_and_a_rule_deleted_are_exactly_what_is_reported(void **
 	assert_true(nft(ROUTER, "add element inet t flows { 10.9.1.2 . 10.9.2.2 . tcp . 8501 }\ndelete element inet t flows { 10.9.3.2 . 10.9.2.2 . tcp . 7777 }\n"));
 }
 
+static void a_rule_in_the_words_of_a_firewall_is_tried(void **state)
+{
+	autoresources struct resources actual = { 0 };
+	struct prove_report *report;
+
+	if (!ready)
+		test_skip("%s", why_not);
+	/* for the second instance alone, which is tried because the rule names it */
+	resources_add(&actual, resource_new("test", "firewall", "host/firewall",
+					    json_pack("{s:[s]}", "flows", "foreign: rule of forward: ip saddr 10.9.1.3 ip daddr 10.9.3.2 udp dport { 53, 6100-6102 } accept")));
+	assert_true(nft(ROUTER, "insert rule inet t forward ip saddr 10.9.1.3 ip daddr 10.9.3.2 udp dport { 53, 6100-6102 } accept\n"));
+	report = prove(&actual);
+	autofree char *text = differences(report);
+	if (!strstr(text, "between: a/w/1 > c/w/0 udp/6100: file no, seen yes") || !strstr(text, "between: a/w/1 > c/w/0 udp/53: file no, seen yes") || report->differences != 3)
+		fail_msg("%s", text);
+	assert_true(nft(ROUTER, "flush ruleset\n") && nft(ROUTER, walls) && add_macs());
+}
+
 static void a_missing_wall_is_reported(void **state)
 {
 	struct prove_report *report;
@@ -417,6 +435,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(walls_as_declared_give_no_difference),
 		cmocka_unit_test(a_rule_added_and_a_rule_deleted_are_exactly_what_is_reported),
+		cmocka_unit_test(a_rule_in_the_words_of_a_firewall_is_tried),
 		cmocka_unit_test(a_missing_wall_is_reported),
 		cmocka_unit_test(a_smaller_link_and_a_dead_prover_are_reported),
 	};
