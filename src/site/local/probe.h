@@ -7,7 +7,7 @@
  *
  *   "kernel", "boot", "root", "cpus" (thousandths), "memory" (bytes), "systemd", "disk" ("254:0": of the state folder, or absent)
  *   "cgroup"      {"summary", "unified": path or absent, "cpu": 0, 1 or 2, "memory", "pids", "io", ...}
- *   "works"       {"userNamespaces", "overlay", "loop", "nft", "idmap"}: tried, once a boot
+ *   "works"       {"userNamespaces", "overlay", "loop", "nft", "idmap": bool; "nftError", "idmapError": why not}: tried, once a boot
  *   "programs"    {"mke2fs": path, ...}; what is missing is absent
  *   "runtime"     {"name", "path", "version"} or absent
  *   "uplink"      {"link", "mtu", "addresses"} or absent: where the default route leads
@@ -32,6 +32,8 @@ int local_probe(const struct site_config *config, struct site_facts *ret, struct
 /* Only what the verbs need, without the network and the images. */
 int local_probe_machine(const struct site_config *config, json_t **ret, struct error *err) WARN_UNUSED;
 int local_survey(const struct site_facts *facts, struct survey *ret, struct error *err) WARN_UNUSED;
+
+char *probe_path_existing(const char *path);	/* the nearest folder of the path that exists; caller frees */
 
 /* Parts (probe_*.c): each adds its facts. */
 void probe_system(const struct site_config *config, json_t *facts);

@@ -50,7 +50,7 @@ static void check_programs(json_t *facts, const char *id, const char *const *nam
 	for (; *names; names++) {
 		if (program(facts, *names))
 			continue;
-		check_add(facts, id, "fail", fix, json_sprintf("%s is not installed: %s", *names, what));
+		check_add(facts, id, "fail", fix, json_sprintf("%s is not installed", *names));
 		return;
 	}
 	check_add(facts, id, "ok", NULL, json_string(what));
@@ -100,16 +100,9 @@ static void check_cuts(json_t *facts)
 
 static void check_space(const struct site_config *config, json_t *facts)
 {
-	autofree char *folder = xstrdup(config->state_dir);
-	int64_t free_bytes;
+	autofree char *folder = probe_path_existing(config->state_dir);
+	int64_t free_bytes = fs_free_bytes(folder);
 
-	while (!fs_exists(folder) && !streq(folder, "/") && !streq(folder, ".")) {
-		char *above = fs_dirname(folder);
-
-		free(folder);
-		folder = above;
-	}
-	free_bytes = fs_free_bytes(folder);
 	if (free_bytes >= 2 * GIB)
 		check_add(facts, "space", "ok", NULL, json_sprintf("%d GiB are free for images and storage in %s", (int)(free_bytes / GIB), config->state_dir));
 	else
@@ -152,6 +145,9 @@ void probe_checks(const struct site_config *config, json_t *facts)
 	check_cgroup(facts);
 	check_works(facts, "userns", "userNamespaces", "user namespaces work", "user namespaces do not work", "sysctl user.max_user_namespaces=65536");
 	check_works(facts, "overlay", "overlay", "overlay mounts work", "overlay mounts do not work", "modprobe overlay");
+	if (json_get_bool(facts, "root", false))
+		check_add(facts, "idmap", "ok", NULL, json_string(works(facts, "idmap") ? "image layers are shared by id-mapped mounts"
+								: "no id-mapped mounts here: each range of user ids gets a copy of the layers that it runs"));
 	check_works(facts, "loop", "loop", "loop devices work", "there are no loop devices: storage cannot be limited", "modprobe loop");
 	check_works(facts, "nft", "nft", "nftables work", "nftables do not work", "apt-get install nftables; modprobe nf_tables");
 	check_programs(facts, "e2fsprogs", e2fsprogs, "storage is made by e2fsprogs", "apt-get install e2fsprogs");

@@ -61,8 +61,7 @@ static void probe_cgroup(json_t *facts)
 	cgroups_close(cgroups);
 }
 
-/* The nearest folder of the path that exists. */
-static char *path_existing(const char *path)
+char *probe_path_existing(const char *path)
 {
 	char *part = xstrdup(path);
 
@@ -78,7 +77,7 @@ static char *path_existing(const char *path)
 /* "254:0" of the whole disk that the state folder is on: throttles take no partitions. Absent for file systems that have no device. */
 static void probe_disk(const struct site_config *config, json_t *facts)
 {
-	autofree char *folder = path_existing(config->state_dir), *link = NULL, *real = NULL, *partition = NULL, *above = NULL, *dev = NULL, *number = NULL;
+	autofree char *folder = probe_path_existing(config->state_dir), *link = NULL, *real = NULL, *partition = NULL, *above = NULL, *dev = NULL, *number = NULL;
 	struct error ignored;
 	struct stat st;
 

@@ -3,6 +3,7 @@
 
 #include "base/fs.h"
 #include "base/proc.h"
+#include "image.h"
 #include "netns.h"
 #include "nft.h"
 
@@ -82,6 +83,15 @@ static int nft_work(void *arg, struct error *err)
 	return nft_apply(NETNS_HERE, commands, err);
 }
 
+/* On the file system that the image store is on, or will be. */
+static void idmap_try(const struct site_config *config, json_t *works)
+{
+	autofree char *folder = probe_path_existing(config->state_dir), *why = NULL;
+
+	json_set_bool(works, "idmap", image_idmap_works(folder, &why));
+	json_set_string(works, "idmapError", why);
+}
+
 static char *kept_path(const struct site_config *config, const json_t *facts)
 {
 	return xasprintf("%s/probe-%s.json", config->run_dir, json_get_string(facts, "boot", "unknown"));
@@ -154,6 +164,7 @@ int probe_works(const struct site_config *config, json_t *facts, struct error *e
 	json_set_bool(works, "nft", netns_run(NETNS_NEW, nft_work, NULL, &refused) == 0);
 	if (!json_get_bool(works, "nft", false))
 		json_set_string(works, "nftError", refused.message);
+	idmap_try(config, works);
 	kept_write(config, path, key, works);
 	return 0;
 }
