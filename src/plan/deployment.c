@@ -193,6 +193,7 @@ static int open_parts(const struct site_ops *const *sites, struct intent *intent
 		return -1;
 	site_intent_default(&deployment->site_default, deployment->config.deployment);
 	deployment->config.intent = deployment->intent ? &deployment->intent->site : &deployment->site_default;
+	deployment->config.whole_intent = deployment->intent;
 	if (choose_site(sites, deployment, err) < 0)
 		return -1;
 	return options->offline ? 0 : deployment->ops->open(&deployment->config, &deployment->site, err);

@@ -70,6 +70,19 @@ static struct labels labels_lift(struct world *world, const json_t *own, const s
 	return labels;
 }
 
+/* The world keeps its instances sorted by key. */
+static struct instance *instance_add(struct world *world, const char *key)
+{
+	size_t at = world->instances.n;
+
+	vec_add(&world->instances);
+	while (at > 0 && strcmp(world->instances.items[at - 1].key, key) > 0)
+		at--;
+	memmove(&world->instances.items[at + 1], &world->instances.items[at], (world->instances.n - 1 - at) * sizeof(struct instance));
+	world->instances.items[at] = (struct instance){ .key = arena_intern(&world->arena, key) };
+	return &world->instances.items[at];
+}
+
 static int lift_instance(const json_t *facts, const struct resource *resource, struct world *world, struct error *err)
 {
 	struct instance_key key;
@@ -84,8 +97,7 @@ static int lift_instance(const json_t *facts, const struct resource *resource, s
 	endpoint = &world->endpoints.items[found];
 	endpoint->node = node;
 	endpoint->labels = labels_lift(world, json_get_object(resource->body, "labels"), &key);
-	instance = vec_add(&world->instances);
-	instance->key = arena_intern(&world->arena, resource->key);
+	instance = instance_add(world, resource->key);
 	instance->tenant = arena_intern(&world->arena, key.tenant);
 	instance->workload = arena_intern(&world->arena, key.workload);
 	instance->replica = key.replica;

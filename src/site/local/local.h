@@ -17,7 +17,7 @@ struct site {
 	char *run;			/* <run_dir>/<deployment> */
 	char *images;			/* <state_dir>/images */
 	struct cgroups *cgroups;	/* cgroup.h: where each controller is on this machine */
-	json_t *facts;			/* as probed at open */
+	json_t *facts;			/* of the machine (local_probe_machine), as probed at open */
 };
 
 /* The verbs of one kind; what is NULL has a default: update is remove and create, ready is READY_YES. */

@@ -370,6 +370,7 @@ static int lower_instance(const struct lowering *lowering, const struct instance
 	if (method_check(instance, workload, err) < 0 || lower_image(lowering, workload, &image, err) < 0)
 		return -1;
 	body = instance_body(lowering, tenant, instance, workload, image);
+	json_set_bool(body, "watched", true);
 	json_set(body, "labels", labels_json(&workload->labels));
 	resource = lower_add(lowering, "instance", instance->key, decision, body);
 	after(resource, "image/%s", image);

@@ -30,7 +30,6 @@ static void site_free_pp(struct site **site)
 static int local_open(const struct site_config *config, struct site **ret, struct error *err)
 {
 	CLEANUP(site_free_pp) struct site *site = xcalloc(1, sizeof(*site));
-	struct site_facts facts = { 0 };
 
 	site->config = config;
 	site->deployment_dir = fs_join(config->state_dir, config->deployment);
@@ -38,9 +37,8 @@ static int local_open(const struct site_config *config, struct site **ret, struc
 	site->images = fs_join(config->state_dir, "images");
 	if (cgroups_open(&site->cgroups, err) < 0)
 		return -1;
-	if (local_probe(config, &facts, err) < 0)
+	if (local_probe_machine(config, &site->facts, err) < 0)
 		return -1;
-	site->facts = facts.json;
 	*ret = steal(&site);
 	return 0;
 }
