@@ -35,4 +35,4 @@ bench: all
 	@for bench in bench/*.sh; do [ ! -x "$$bench" ] || $(SUDO) "$$bench" || exit 1; done
 
 clean:
-	rm -rf $(BUILD) build-check build-fuzz
+	rm -rf $(BUILD) build-check build-check-threads build-fuzz
