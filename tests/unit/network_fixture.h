@@ -10,6 +10,7 @@
 
 #include "helper.h"
 
+#include "base/proc.h"
 #include "site/local/network.h"
 
 #include <arpa/inet.h>
@@ -54,6 +55,19 @@ static void machine_link_up(struct netlink *netlink, const char *name, const cha
 	}
 }
 
+/* A program inside a namespace (NETNS_HERE: the host); its output, for the caller to free. */
+static char *run_in(int netns, const char *const *argv)
+{
+	struct proc_options options = { .argv = argv, .netns = netns == NETNS_HERE ? 0 : netns, .timeout_ms = 20000 };
+	struct error err = { 0 };
+	char *output;
+
+	assert_ok(proc_check(&options, &output, &err));
+	return output;
+}
+#define RUN_IN(netns, ...) free(run_in(netns, (const char *const[]){ __VA_ARGS__, NULL }))
+
+#define METADATA_ADDRESS "169.254.169.254"
 #define HOST_ADDRESS "192.168.50.1"
 #define OUTSIDE_ADDRESS "192.168.50.2"
 #define INTERNET_ADDRESS "9.9.9.9"
@@ -80,6 +94,7 @@ static void machine_outside(void)
 	assert_ok(address_parse(OUTSIDE_ADDRESS, &gateway, &err));
 	assert_ok(netlink_link_get(host, "out0", &link, &err));
 	assert_ok(netlink_route_set(host, &everything, &gateway, link.index, &err));
+	RUN_IN(machine.outside, "ip", "address", "add", METADATA_ADDRESS "/32", "dev", "lo");
 	/* a neighbour that knows our pool's way: what a hostile LAN can do */
 	assert_ok(address_parse(HOST_ADDRESS, &gateway, &err));
 	assert_ok(netlink_link_get(outside, "in0", &link, &err));
@@ -132,7 +147,7 @@ static int machine_teardown(void **state)
 
 /* Resources */
 
-static struct resource *made(const char *kind, const char *key, const char *json)
+static inline struct resource *made(const char *kind, const char *key, const char *json)
 {
 	json_t *body = json_loads(json, 0, NULL);
 
@@ -141,7 +156,7 @@ static struct resource *made(const char *kind, const char *key, const char *json
 	return resource_new("local", kind, key, body);
 }
 
-static int collect(void *arg, struct resource *resource)
+static inline int collect(void *arg, struct resource *resource)
 {
 	resources_add(arg, resource);
 	return 0;
@@ -157,6 +172,14 @@ static int open_socket(void *arg, struct error *err)
 
 	place->fd = socket(AF_INET, place->type | SOCK_CLOEXEC, 0);
 	return place->fd < 0 ? error_set_errno(err, errno, "socket") : 0;
+}
+
+static inline int open_ping(void *arg, struct error *err)
+{
+	struct socket_place *place = arg;
+
+	place->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+	return place->fd < 0 ? error_set_errno(err, errno, "ping socket") : 0;
 }
 
 static int socket_in(int netns, int type)
@@ -176,7 +199,7 @@ static struct sockaddr_in socket_address(const char *address, uint16_t port)
 	return to;
 }
 
-static int listen_in(int netns, const char *address, uint16_t port)
+static inline int listen_in(int netns, const char *address, uint16_t port)
 {
 	struct sockaddr_in to = socket_address(address, port);
 	int fd = socket_in(netns, SOCK_STREAM), one = 1;
@@ -208,7 +231,7 @@ static int connect_in(int netns, const char *address, uint16_t port)
 	return fd;
 }
 
-static bool reaches(int netns, const char *address, uint16_t port)
+static inline bool reaches(int netns, const char *address, uint16_t port)
 {
 	int fd = connect_in(netns, address, port);
 
@@ -217,7 +240,27 @@ static bool reaches(int netns, const char *address, uint16_t port)
 	return fd >= 0;
 }
 
-static int instance_netns(const char *key)
+/* Does an echo come back? payload bytes, never in fragments; the ICMP header is 8, IPv4's 20. From instances only: others may not ask this way. */
+static inline bool echoes(int netns, const char *address, size_t payload)
+{
+	struct sockaddr_in to = socket_address(address, 0);
+	struct socket_place place = { SOCK_DGRAM, -1 };
+	struct error err = { 0 };
+	char packet[2048] = { 8 }, answer[2048];
+	int never = IP_PMTUDISC_PROBE;
+	struct pollfd waiting;
+	bool ret;
+
+	assert_ok(netns_run(netns, open_ping, &place, &err));
+	waiting = (struct pollfd){ place.fd, POLLIN, 0 };
+	setsockopt(place.fd, IPPROTO_IP, IP_MTU_DISCOVER, &never, sizeof(never));
+	ret = sendto(place.fd, packet, 8 + payload, 0, (struct sockaddr *)&to, sizeof(to)) == (ssize_t)(8 + payload) &&
+	      poll(&waiting, 1, CONNECT_MS) == 1 && recv(place.fd, answer, sizeof(answer), 0) == (ssize_t)(8 + payload) && answer[0] == 0;
+	close(place.fd);
+	return ret;
+}
+
+static inline int instance_netns(const char *key)
 {
 	struct error err = { 0 };
 	int fd = local_netns_open(&machine.site, key, &err);

@@ -1,95 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "firewall_private.h"
 
+#include "nft_compare.h"
+
 #include <stdlib.h>
 
 /*
- * How it works: nft's words for a rule differ between its versions, so they are not guessed: right
- * after loading, the listing is kept ("loaded": the body, and every chain, set and rule as nft
- * tells it). Later listings are compared with that, rule by rule. Elements of sets are compared with what the
- * body comes to. The answer is the body that was loaded with each difference put in where a reader
- * looks for it: a flow that is missing is missing, an element that reads as a flow is one more flow, and what
- * has no such word is told as text.
+ * How it works: nft_compare tells which rules differ from those that were loaded; elements of sets
+ * are compared with what the body comes to. The answer is the body that was loaded with each
+ * difference put in where a reader looks for it: a flow that is missing is missing, an element
+ * that reads as a flow is one more flow, and what has no such word is told as text.
  */
-
-/* A chain, set, map or rule without what changes by itself: handles, counters, the elements of sets. */
-static json_t *plain(const json_t *value)
-{
-	const char *key;
-	json_t *ret, *item;
-	size_t i;
-
-	if (json_is_array(value)) {
-		ret = json_array();
-		json_array_foreach(value, i, item)
-			json_add(ret, plain(item));
-		return ret;
-	}
-	if (!json_is_object(value))
-		return json_incref((json_t *)value);
-	ret = json_object();
-	json_object_foreach((json_t *)value, key, item) {
-		if (streq(key, "counter"))
-			json_set(ret, key, json_null());
-		else if (!streq(key, "handle") && !streq(key, "index"))
-			json_set(ret, key, plain(item));
-	}
-	return ret;
-}
-
-struct listed { const char *object, *family, *name; json_t *what; };	/* borrowed from a listing */
-
-static bool listed_read(const json_t *entry, struct listed *ret)
-{
-	static const char *const objects[] = { "table", "chain", "set", "map", "rule" };
-
-	for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
-		ret->what = json_get_object(entry, objects[i]);
-		if (ret->what) {
-			ret->object = objects[i];
-			ret->family = json_get_string(ret->what, "family", "");
-			ret->name = json_get_string(ret->what, streq(objects[i], "rule") ? "chain" : "name", "");
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool of_table(const struct listed *listed, const char *table)
-{
-	return str_equal(json_get_string(listed->what, streq(listed->object, "table") ? "name" : "table", NULL), table) &&
-	       (streq(listed->family, "inet") || streq(listed->family, "bridge"));
-}
-
-/* "set inet flows" without its elements, "rule inet forward <comment>" ...: the canonical text of what was loaded. */
-static char *object_text(const struct listed *listed)
-{
-	autojson json_t *rest = plain(listed->what);
-
-	if (streq(listed->object, "set"))
-		json_object_del(rest, "elem");
-	return json_canonical(rest);
-}
-
-json_t *firewall_loaded(const json_t *listing, const char *table, const json_t *body)
-{
-	json_t *loaded = json_object(), *objects = json_array(), *entry;
-	struct listed listed;
-	size_t i;
-
-	json_array_foreach(listing, i, entry) {
-		autofree char *text = NULL;
-
-		if (!listed_read(entry, &listed) || !of_table(&listed, table))
-			continue;
-		text = object_text(&listed);
-		json_add(objects, json_pack("{ss,ss,ss,ss,ss}", "object", listed.object, "family", listed.family, "name", listed.name,
-					    "comment", json_get_string(listed.what, "comment", ""), "text", text));
-	}
-	json_set(loaded, "objects", objects);
-	json_set(loaded, "body", json_deep_copy(body));
-	return loaded;
-}
 
 struct reading {
 	const char *table;
@@ -98,36 +19,32 @@ struct reading {
 	json_t *body;				/* the answer */
 };
 
-/* Takes over the text. */
-static void tell(struct reading *reading, const char *what, char *text)
+json_t *firewall_loaded(const json_t *listing, const char *table, const json_t *body)
 {
-	json_add(json_object_get(reading->body, "flows"), json_sprintf("%s: %s", what, text));
-	free(text);
+	return json_pack("{so,so}", "objects", nft_snapshot(listing, table), "body", json_deep_copy(body));
 }
 
 /* Rules, chains, sets */
 
-static void tell_foreign(struct reading *reading, const struct listed *listed)
+static void told(void *arg, const char *text)
 {
-	int64_t handle = json_get_int(listed->what, "handle", 0);
-	char *text = NULL;
+	struct reading *reading = arg;
 
-	if (!streq(listed->object, "rule")) {
-		tell(reading, "foreign", xasprintf("%s %s %s", listed->object, listed->family, listed->name));
-		return;
-	}
-	if (reading->reader)
-		text = reading->reader->rule_text(reading->reader->arg, listed->family, reading->table, listed->name, handle);
-	if (!text)
-		text = json_canonical(json_object_get(listed->what, "expr"));
-	tell(reading, "foreign", xasprintf("rule of %s: %s", listed->name, text));
+	json_add(json_object_get(reading->body, "flows"), json_text(text));
+}
+
+/* Takes over the text. */
+static void tell(struct reading *reading, const char *what, char *text)
+{
+	autofree char *line = xasprintf("%s: %s", what, text);
+
+	told(reading, line);
 	free(text);
 }
 
-/* A rule that stands for a member of the body's egress: its comment is that member. */
-static bool remove_member(json_t *body, const char *field, const char *member)
+static bool remove_member(json_t *list, const char *member)
 {
-	json_t *list = json_object_get(body, field), *item;
+	json_t *item;
 	size_t i;
 
 	json_array_foreach(list, i, item) {
@@ -139,62 +56,21 @@ static bool remove_member(json_t *body, const char *field, const char *member)
 	return false;
 }
 
-static void tell_missing(struct reading *reading, const json_t *object)
+/* A rule of the chain `ranges` stands for a member of the body's egress: its comment is that member. */
+static void missing(void *arg, const char *kind, const char *name, const char *comment)
 {
-	const char *name = json_get_string(object, "name", ""), *comment = json_get_string(object, "comment", "");
+	struct reading *reading = arg;
 
-	if (streq(name, "ranges") && remove_member(reading->body, "egress", comment))
+	if (streq(name, "ranges") && remove_member(json_object_get(reading->body, "egress"), comment))
 		return;
-	tell(reading, "missing", xasprintf("%s %s%s%s", json_get_string(object, "object", ""), name, *comment ? ": " : "", comment));
+	tell(reading, "missing", xasprintf("%s %s%s%s", kind, name, *comment ? ": " : "", comment));
 }
 
-/* The order within a chain decides, so a rule is the same only at its own place among those that are still there. */
-static void compare_objects(struct reading *reading, const json_t *listing, const json_t *objects)
+static char *rule_text(void *arg, const char *family, const char *table, const char *chain, int64_t handle)
 {
-	CLEANUP(map_clear) struct map live = { 0 };
-	VEC(char *) texts = { 0 };
-	json_t *entry, *object;
-	struct listed listed;
-	size_t i, next = 0;
+	const struct reading *reading = arg;
 
-	json_array_foreach(objects, i, object)
-		map_set(&live, json_get_string(object, "text", ""), object);
-	json_array_foreach(listing, i, entry) {
-		char *text;
-
-		if (!listed_read(entry, &listed))
-			continue;
-		if (!of_table(&listed, reading->table)) {
-			if (streq(listed.object, "table"))
-				tell_foreign(reading, &listed);
-			continue;
-		}
-		text = object_text(&listed);
-		vec_push(&texts, text);
-		if (!map_has(&live, text))
-			tell_foreign(reading, &listed);
-	}
-	map_clear(&live);
-	vec_each(&texts, t)
-		map_set(&live, *t, *t);
-	json_array_foreach(objects, i, object) {
-		const char *text = json_get_string(object, "text", "");
-
-		if (!map_has(&live, text)) {
-			tell_missing(reading, object);
-			continue;
-		}
-		/* those that are there come in the order they were loaded in */
-		while (next < texts.n && !streq(texts.items[next], text))
-			next++;
-		if (next == texts.n) {
-			tell(reading, "changed", xasprintf("the order of %s", json_get_string(object, "name", "")));
-			break;
-		}
-	}
-	vec_each(&texts, t)
-		free(*t);
-	vec_clear(&texts);
+	return reading->reader ? reading->reader->rule_text(reading->reader->arg, family, table, chain, handle) : NULL;
 }
 
 /* Elements */
@@ -252,14 +128,14 @@ static void add_foreign_element(struct reading *reading, const char *set, const 
 }
 
 /* The set of ours that an entry of a listing is, or NULL. */
-static const char *static_set(const json_t *entry, const char *table)
+static const char *set_of(const json_t *entry, const char *table)
 {
-	struct listed listed;
+	struct nft_object object;
 
-	if (!listed_read(entry, &listed) || !streq(listed.object, "set") || !of_table(&listed, table))
+	if (!nft_object_read(entry, &object) || !streq(object.kind, "set") || !nft_object_ours(&object, table))
 		return NULL;
 	for (const struct firewall_set *set = firewall_sets(); set->family; set++)
-		if (streq(set->name, listed.name) && streq(set->family, listed.family))
+		if (streq(set->name, object.name) && streq(set->family, object.family))
 			return set->name;
 	return NULL;
 }
@@ -288,7 +164,7 @@ static void live_elements(const json_t *listing, const char *table, struct ident
 	size_t i, j;
 
 	json_array_foreach(listing, i, entry) {
-		const char *set = static_set(entry, table);
+		const char *set = set_of(entry, table);
 
 		if (!set)
 			continue;
@@ -349,42 +225,27 @@ static void compare_elements(struct reading *reading, const json_t *listing)
 	}
 }
 
-/* What was loaded is not known: everything is as good as foreign, and is loaded again. */
-static json_t *unknown_body(const json_t *listing, const char *table)
-{
-	json_t *entry;
-	size_t i;
-	struct listed listed;
-
-	json_array_foreach(listing, i, entry)
-		if (listed_read(entry, &listed) && of_table(&listed, table))
-			return json_pack("{s[s],s[],s[],s[],s[],s[]}", "flows", "changed: the rules, as far as it can be told", "egress", "published",
-					 "tenants", "ports", "rates");
-	return NULL;
-}
-
 json_t *firewall_read(const json_t *listing, const char *table, const json_t *loaded, const struct firewall_reader *reader)
 {
 	static const char *const lists[] = { "tenants", "ports", "flows", "egress", "published", "rates" };
 	struct reading reading = { .table = table, .reader = reader };
-	json_t *body = json_get_object(loaded, "body"), *entry;
-	bool any = false;
-	struct listed listed;
+	struct nft_differences differences = { &reading, missing, told, rule_text };
+	json_t *body = json_get_object(loaded, "body");
 	struct error err;
-	size_t i;
 
-	json_array_foreach(listing, i, entry)
-		any = any || (listed_read(entry, &listed) && of_table(&listed, table));
-	if (!any)
+	if (!nft_listing_has(listing, table))
 		return NULL;
-	if (!body || firewall_decode(body, &reading.firewall, &err) < 0 || reading.firewall.strangers)
-		return unknown_body(listing, table);
-	reading.body = json_deep_copy(body);
-	for (i = 0; i < ARRAY_LEN(lists); i++)
+	reading.body = body ? json_deep_copy(body) : json_object();
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		if (!json_get_array(reading.body, lists[i]))
 			json_set(reading.body, lists[i], json_array());
+	if (!body || firewall_decode(body, &reading.firewall, &err) < 0) {
+		/* everything is as good as foreign, and will be loaded again */
+		told(&reading, "changed: the rules, as far as can be told");
+		return reading.body;
+	}
 	compare_elements(&reading, listing);
-	compare_objects(&reading, listing, json_get_array(loaded, "objects"));
+	nft_compare(listing, table, json_get_array(loaded, "objects"), &differences);
 	firewall_clear(&reading.firewall);
 	return reading.body;
 }
