@@ -13,6 +13,7 @@
  *   "uplink"      {"link", "mtu", "addresses"} or absent: where the default route leads
  *   "busy"        [{"prefix", "by"}]: what routes and links of others use
  *   "addresses"   [{"address", "link"}]
+ *   "resolvers"   ["192.0.2.53"]: what the host itself asks, loopback left out
  *   "busyIds"     [{"base", "count", "by"}]: in the range that tenants' ids are from
  *   "ipForward"   bool
  *   "bridgeFilter" bool: bridged frames meet the firewall of the host (br_netfilter)

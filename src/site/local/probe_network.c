@@ -141,6 +141,42 @@ static void cuts_add(const struct site_config *config, json_t *facts)
 			chain_look(json_get_object(item, "chain"), own, cuts);
 }
 
+/* "nameserver ADDRESS" lines (resolv.conf(5)) that are not of this machine itself. */
+static void resolvers_read(const char *path, json_t *resolvers)
+{
+	autofree char *text = NULL;
+	char *rest, *line;
+	struct error ignored;
+
+	if (fs_read_file(path, 1 << 16, &text, NULL, &ignored) < 0)
+		return;
+	for (rest = text; (line = strsep(&rest, "\n"));) {
+		char address_text[ADDRESS_TEXT];
+		struct address address;
+
+		if (!starts_with(line, "nameserver"))
+			continue;
+		line += strlen("nameserver");
+		line += strspn(line, " \t");
+		line[strcspn(line, " \t#;%")] = '\0';
+		if (address_parse(line, &address, &ignored) < 0 || address_class(&address) == ADDRESS_LOOPBACK)
+			continue;
+		address_format(&address, address_text);
+		json_add(resolvers, json_text(address_text));
+	}
+}
+
+/* Behind a resolver on the loopback (127.0.0.53) systemd tells the real ones in a file of its own. */
+static void resolvers_add(json_t *facts)
+{
+	json_t *resolvers = json_array();
+
+	json_set(facts, "resolvers", resolvers);
+	resolvers_read("/etc/resolv.conf", resolvers);
+	if (!json_array_size(resolvers))
+		resolvers_read("/run/systemd/resolve/resolv.conf", resolvers);
+}
+
 int probe_network(const struct site_config *config, json_t *facts, struct error *err)
 {
 	struct network network CLEANUP(network_clear) = { 0 };
@@ -154,6 +190,7 @@ int probe_network(const struct site_config *config, json_t *facts, struct error 
 	busy_add(&network, facts);
 	json_set_bool(facts, "ipForward", sysctl_is_on("/proc/sys/net/ipv4/ip_forward"));
 	json_set_bool(facts, "bridgeFilter", sysctl_is_on("/proc/sys/net/bridge/bridge-nf-call-iptables"));
+	resolvers_add(facts);
 	cuts_add(config, facts);
 	return 0;
 }
