@@ -116,7 +116,7 @@ int body_link(const json_t *body, const char *field, char ret[static LINK_NAME],
 		return -1;
 	if (!*text || strlen(text) >= LINK_NAME || strpbrk(text, "/ \t\n\"*"))
 		return error_set(err, ERROR_INPUT, "field %s: '%.40s' cannot be the name of a link", field, text);
-	strcpy(ret, text);
+	memcpy(ret, text, strlen(text) + 1);
 	return 0;
 }
 

@@ -133,7 +133,7 @@ json_t *nft_concat(json_t *parts)
 json_t *nft_prefix(const char *prefix)
 {
 	const char *slash = strchr(prefix, '/');
-	int length = slash ? atoi(slash + 1) : 32;
+	int length = slash ? (int)strtol(slash + 1, NULL, 10) : 32;
 	size_t n = slash ? (size_t)(slash - prefix) : strlen(prefix);
 
 	if (length == 32)
