@@ -12,6 +12,7 @@ struct survey {
 	struct arena arena;
 	VEC(struct node) nodes;
 	VEC(struct busy_prefix) busy;	/* addresses that the site uses for something else */
+	VEC(struct address) addresses;	/* of the hosts themselves, loopback left out */
 	int64_t ids_first, ids_last, ids_count;	/* tenants get ranges of ids_count ids within first..last; count 0: this site has no ids */
 	VEC(struct busy_ids) busy_ids;
 	int64_t uplink_mtu;		/* bytes */

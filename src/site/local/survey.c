@@ -40,6 +40,20 @@ static void busy_add(const json_t *facts, struct survey *survey)
 								arena_strdup(&survey->arena, json_get_string(item, "by", "another program")) }));
 }
 
+static void addresses_add(const json_t *facts, struct survey *survey)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_get_array(facts, "addresses"), i, item) {
+		struct address address;
+		struct error ignored;
+
+		if (address_parse(json_get_string(item, "address", ""), &address, &ignored) == 0 && address_class(&address) != ADDRESS_LOOPBACK)
+			vec_push(&survey->addresses, address);
+	}
+}
+
 int local_survey(const struct site_facts *facts, struct survey *ret, struct error *err)
 {
 	struct survey survey;
@@ -47,6 +61,7 @@ int local_survey(const struct site_facts *facts, struct survey *ret, struct erro
 	survey_init(&survey);
 	node_add(facts->json, &survey);
 	busy_add(facts->json, &survey);
+	addresses_add(facts->json, &survey);
 	survey.ids_first = LOCAL_IDS_FIRST;
 	survey.ids_last = LOCAL_IDS_LAST;
 	survey.ids_count = LOCAL_IDS_COUNT;
