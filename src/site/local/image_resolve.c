@@ -57,7 +57,7 @@ static int reference_other(const char *text, struct image_reference *ret, struct
 		*ret = (struct image_reference){ .scheme = IMAGE_DIGEST, .name = xstrdup(text + strlen("sha256:")) };
 		return 0;
 	}
-	if (strchr("./", *text)) {
+	if (*text && strchr("./", *text)) {
 		error_set(err, ERROR_INPUT, "image \"%.200s\" does not say what it is", text);
 		return error_hint(err, "write oci:%.100s, docker-archive:%.100s or rootfs:%.100s", text, text, text);
 	}
