@@ -129,6 +129,9 @@ static const struct kind_field instance_fields[] = {
 	IMMUTABLE("shm", "size of its /dev/shm, in bytes"),
 	COMPUTED("labels", "of the workload"),
 	COMPUTED("state", "running, exited, ..."),
+	COMPUTED("detail", "how it ended, how often it was started again, why"),
+	COMPUTED("tuning", "times and sizes of its monitor that are not the usual ones"),
+	OWNED_OR("watched", "true", "a monitor is beside it, or it has ended for good"),
 	DECISIONS, END,
 };
 
