@@ -112,12 +112,16 @@ static void check_space(const struct site_config *config, json_t *facts)
 
 static void check_runtime(json_t *facts)
 {
-	const json_t *runtime = json_get_object(facts, "runtime");
+	const json_t *tried = json_get_object(facts, "works"), *runtime = json_get_object(facts, "runtime");
+	const char *reason = json_get_string(runtime, "reason", NULL);
 
+	if (!json_get_bool(facts, "root", false))
+		return;
 	if (runtime)
-		check_add(facts, "runtime", "ok", NULL, json_sprintf("containers by %s %s", json_get_string(runtime, "name", "?"), json_get_string(runtime, "version", "")));
+		check_add(facts, "runtime", "ok", NULL, json_sprintf("containers are run by %s %s%s%s", json_get_string(runtime, "name", "?"),
+								     json_get_string(runtime, "version", ""), reason ? "; " : "", reason ? reason : ""));
 	else
-		check_add(facts, "runtime", "fail", "apt-get install crun", json_string("no OCI runtime runs containers here"));
+		check_add(facts, "runtime", "fail", "apt-get install crun", json_text(json_get_string(tried, "runtimeError", "no OCI runtime runs containers here")));
 }
 
 static void check_images(const struct site_config *config, json_t *facts)

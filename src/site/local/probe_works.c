@@ -6,6 +6,7 @@
 #include "image.h"
 #include "netns.h"
 #include "nft.h"
+#include "runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -92,6 +93,20 @@ static void idmap_try(const struct site_config *config, json_t *works)
 	json_set_string(works, "idmapError", why);
 }
 
+static void runtime_try(json_t *works)
+{
+	autoruntime struct runtime runtime = { 0 };
+	struct error missing;
+
+	if (runtime_probe(&runtime, &missing) < 0) {
+		json_set_string(works, "runtimeError", missing.message);
+		return;
+	}
+	json_set(works, "runtime", json_pack("{s:o, s:o, s:o}", "name", json_text(runtime.name), "path", json_text(runtime.path),
+					     "version", json_text(runtime.version)));
+	json_set_string(json_get_object(works, "runtime"), "reason", runtime.reason);
+}
+
 static char *kept_path(const struct site_config *config, const json_t *facts)
 {
 	return xasprintf("%s/probe-%s.json", config->run_dir, json_get_string(facts, "boot", "unknown"));
@@ -144,6 +159,17 @@ static void kept_write(const struct site_config *config, const char *path, const
 		return;	/* it is tried again next time */
 }
 
+/* The runtime is no trial but a choice, and stands by itself among the facts. */
+static void works_add(json_t *facts, json_t *works)
+{
+	json_t *runtime = json_object_get(works, "runtime");
+
+	if (runtime)
+		json_object_set(facts, "runtime", runtime);
+	json_object_del(works, "runtime");
+	json_set(facts, "works", works);
+}
+
 int probe_works(const struct site_config *config, json_t *facts, struct error *err)
 {
 	autofree char *path = kept_path(config, facts);
@@ -152,19 +178,22 @@ int probe_works(const struct site_config *config, json_t *facts, struct error *e
 	struct error refused;
 
 	if (kept_read(path, key, &works)) {
-		json_set(facts, "works", works);
+		works_add(facts, works);
 		return 0;
 	}
 	works = json_object();
-	json_set(facts, "works", works);
-	if (!json_get_bool(facts, "root", false))
-		return 0;
-	if (kernel_try(works, err) < 0)
-		return -1;
-	json_set_bool(works, "nft", netns_run(NETNS_NEW, nft_work, NULL, &refused) == 0);
-	if (!json_get_bool(works, "nft", false))
-		json_set_string(works, "nftError", refused.message);
-	idmap_try(config, works);
-	kept_write(config, path, key, works);
+	if (json_get_bool(facts, "root", false)) {
+		if (kernel_try(works, err) < 0) {
+			json_decref(works);
+			return -1;
+		}
+		json_set_bool(works, "nft", netns_run(NETNS_NEW, nft_work, NULL, &refused) == 0);
+		if (!json_get_bool(works, "nft", false))
+			json_set_string(works, "nftError", refused.message);
+		idmap_try(config, works);
+		runtime_try(works);
+		kept_write(config, path, key, works);
+	}
+	works_add(facts, works);
 	return 0;
 }

@@ -66,7 +66,7 @@ int local_survey(const struct site_facts *facts, struct survey *ret, struct erro
 	survey.ids_last = LOCAL_IDS_LAST;
 	survey.ids_count = LOCAL_IDS_COUNT;
 	survey.uplink_mtu = json_get_int(json_get_object(facts->json, "uplink"), "mtu", MTU_DEFAULT);
-	survey.methods[METHOD_CONTAINER] = json_get_object(facts->json, "runtime") != NULL;
+	survey.methods[METHOD_CONTAINER] = json_get_object(facts->json, "runtime") || json_get_bool(facts->json, "offline", false);
 	survey.method_reasons[METHOD_CONTAINER] = survey.methods[METHOD_CONTAINER] ? NULL : "no OCI runtime runs containers here (insula doctor says more)";
 	survey.method_reasons[METHOD_VM] = "virtual machines come with a later version";
 	survey.method_reasons[METHOD_BARE] = "bare processes come with a later version";
