@@ -299,6 +299,8 @@ static int prepare_work(struct engine *e, struct task *task, struct error *err)
 	task->work = resource_copy(step->resource);
 	json_decref(task->work->body);
 	task->work->body = body;
+	if (step->reset)
+		json_object_update_missing(body, step->reset);
 	task->from = step->live;
 	if (step->action == STEP_CREATE || step->action == STEP_REPLACE) {
 		resource_set_id(task->work, NULL);

@@ -371,15 +371,19 @@ void diff_resource(const struct kind *kind, const struct resource *desired, cons
 	}
 }
 
-void diff_fill_absent(const struct kind *kind, json_t *body, const json_t *applied)
+json_t *diff_reset(const struct kind *kind, const json_t *body, const json_t *applied)
 {
+	json_t *reset = NULL;
+
 	for (const struct kind_field *field = kind->fields; field->name; field++) {
 		const json_t *want = json_object_get(body, field->name);
+		json_t *absent;
 
-		if (!is_absent(want) || !is_compared(field, want, json_object_get(applied, field->name)))
+		if (!is_absent(want) || !is_compared(field, want, json_object_get(applied, field->name)) || !(absent = absent_value(field)))
 			continue;
-		json_t *absent = absent_value(field);
-		if (absent)
-			json_object_set_new(body, field->name, absent);
+		if (!reset)
+			reset = json_object();
+		json_set(reset, field->name, absent);
 	}
+	return reset;
 }

@@ -23,7 +23,7 @@ void diff_resource(const struct kind *kind, const struct resource *desired, cons
 /* Do two values of this shape mean the same? Either may be NULL (absent). `field` may be NULL: a scalar. */
 bool diff_equal(const struct kind_field *field, const json_t *a, const json_t *b, const struct ref_lookup *lookup);
 
-/* Puts into `body` the `absent` value of each field that it lacks and that the last apply set, so that an update takes it back. */
-void diff_fill_absent(const struct kind *kind, json_t *body, const json_t *applied);
+/* What an update takes back: the fields that `body` lacks and that we own or once set, with what absence means. A new object, or NULL when there is none. */
+json_t *diff_reset(const struct kind *kind, const json_t *body, const json_t *applied);
 
 #endif

@@ -12,8 +12,8 @@
  * and between groups: the site's "fences made" -> each tenant's; each tenant's "work made" .> the
  * site's; each tenant's "ground gone" -> the site's "work gone", "fences gone" -> "ground gone".
  *
- * A replace is two nodes: the step makes the new one, ORDER_OLD removes the old one, first by
- * default, last where the kind says create_first. Sorting is Kahn's algorithm with a heap, so the
+ * A replace is two nodes: the step makes the new one, ORDER_OLD removes the old one, first or last
+ * as the step says (old_first). Sorting is Kahn's algorithm with a heap, so the
  * result depends on nothing but the keys.
  */
 #include "order.h"
@@ -39,7 +39,6 @@ struct builder {
 	VEC(char *) group_names;
 	uint32_t *group;		/* of each step */
 	uint32_t *old;			/* node of the old half of each step, or UINT32_MAX */
-	bool *old_first;
 };
 
 static void add_edge(struct order *order, uint32_t from, uint32_t to, bool soft, bool given)
@@ -66,13 +65,6 @@ static enum stage stage_of(const struct builder *b, const struct step *step)
 	const struct kind *kind = kind_find(b->kinds, step->resource->kind);
 
 	return kind ? kind->stage : STAGE_WORK;
-}
-
-static bool create_first(const struct builder *b, const struct step *step)
-{
-	const struct kind *kind = kind_find(b->kinds, step->resource->kind);
-
-	return kind && kind->create_first;
 }
 
 static uint32_t group_of(struct builder *b, const char *key)
@@ -169,32 +161,6 @@ static void join_deleting(const struct builder *b, uint32_t node, uint32_t group
 	}
 }
 
-/*
- * Which replaces remove the old one first? Those whose kind does not say create_first, and those that
- * need another one that does so: the old dependent has to be gone by then.
- */
-static void find_old_first(struct builder *b)
-{
-	const struct plan *plan = b->plan;
-	bool changed = true;
-
-	for (size_t i = 0; i < plan->steps.n; i++)
-		b->old_first[i] = plan->steps.items[i].action == STEP_REPLACE && !create_first(b, &plan->steps.items[i]);
-	while (changed) {
-		changed = false;
-		for (size_t i = 0; i < plan->steps.n; i++) {
-			const struct step *step = &plan->steps.items[i];
-
-			if (step->action != STEP_REPLACE || b->old_first[i])
-				continue;
-			vec_each(&step->after, other) {
-				if (b->old_first[*other])
-					changed = b->old_first[i] = true;
-			}
-		}
-	}
-}
-
 /* The edges of "step i comes after step j". */
 static void add_after(struct builder *b, uint32_t i, uint32_t j)
 {
@@ -210,9 +176,9 @@ static void add_after(struct builder *b, uint32_t i, uint32_t j)
 		add_edge(order, j, i, false, true);
 		if (other->action != STEP_REPLACE)
 			return;
-		if (!b->old_first[j])
+		if (!other->old_first)
 			add_edge(order, i, b->old[j], false, true);
-		else if (step->action == STEP_REPLACE)
+		else if (step->action == STEP_REPLACE && step->old_first)
 			add_edge(order, b->old[i], b->old[j], false, true);
 	}
 }
@@ -239,7 +205,7 @@ static void add_step_edges(struct builder *b, uint32_t i)
 	else if (step_acts(step->action) || step->action == STEP_BLOCKED)
 		join_making(b, i, b->group[i], stage);
 	if (step->action == STEP_REPLACE) {
-		if (b->old_first[i])
+		if (step->old_first)
 			add_edge(b->order, b->old[i], i, false, false);
 		else
 			add_edge(b->order, i, b->old[i], false, false);
@@ -252,14 +218,12 @@ void order_build(const struct plan *plan, const struct kind *kinds, struct order
 {
 	autofree uint32_t *group = xcalloc(plan->steps.n + 1, sizeof(*group));
 	autofree uint32_t *old = xcalloc(plan->steps.n + 1, sizeof(*old));
-	autofree bool *old_first = xcalloc(plan->steps.n + 1, sizeof(*old_first));
-	struct builder b = { .plan = plan, .kinds = kinds, .order = ret, .group = group, .old = old, .old_first = old_first };
+	struct builder b = { .plan = plan, .kinds = kinds, .order = ret, .group = group, .old = old };
 
 	*ret = (struct order){ 0 };
 	vec_push(&b.group_names, NULL);
 	add_nodes(&b);
 	add_barriers(&b);
-	find_old_first(&b);
 	for (uint32_t i = 0; i < plan->steps.n; i++)
 		add_step_edges(&b, i);
 	map_clear(&b.groups);

@@ -73,6 +73,7 @@ void plan_clear(struct plan *plan)
 		change_list_clear(&step->changes);
 		vec_clear(&step->after);
 		free(step->reason);
+		json_decref(step->reset);
 	}
 	vec_clear(&plan->steps);
 	json_decref(plan->decisions);
@@ -108,6 +109,7 @@ void plan_recover(const journal_entries *open, struct resources *applied, struct
 		switch (entry->verb) {
 		case JOURNAL_CREATE:
 			resources_remove(applied, entry->resource->key);
+			resources_add(unfinished, resource_copy(entry->resource));
 			break;
 		case JOURNAL_UPDATE:
 			resources_add(unfinished, resource_copy(entry->resource));
@@ -264,18 +266,20 @@ static void add_live_step(struct builder *b, const struct kind *kind, const stru
 			  const struct resource *applied, const struct resource *live)
 {
 	struct step *step = add_step(b, STEP_NOTHING, desired, live);
+	bool unfinished = b->options->unfinished && resources_get(b->options->unfinished, desired->key);
 
 	resource_set_id(step->resource, live->id);
 	resource_set_revision(step->resource, live->revision);
 	diff_resource(kind, desired, applied, live, &b->lookup, &step->changes);
 	if (has_immutable(&step->changes)) {
 		step->action = STEP_REPLACE;
+		step->old_first = !kind->create_first;
 		describe_replace(step);
-	} else if (!applied && !kind->shared) {
+	} else if (!applied && (!kind->shared || unfinished)) {
 		step->action = STEP_ADOPT;
 	} else if (step->changes.n) {
 		step->action = STEP_UPDATE;
-	} else if (b->options->unfinished && resources_get(b->options->unfinished, desired->key)) {
+	} else if (unfinished) {
 		step->action = STEP_UPDATE;
 		step->reason = xstrdup("its last update was cut short");
 	} else if (applied) {
@@ -283,7 +287,7 @@ static void add_live_step(struct builder *b, const struct kind *kind, const stru
 			      !same_after(applied, desired) || applied->cause != desired->cause;
 	}
 	if (step->action == STEP_UPDATE)
-		diff_fill_absent(kind, step->resource->body, applied ? applied->body : NULL);
+		step->reset = diff_reset(kind, desired->body, applied ? applied->body : NULL);
 	name_step(b, step);
 }
 
@@ -437,12 +441,11 @@ static bool has_change(const struct step *step, const char *field)
 /* `step` refers to `target`, which is made anew. Does that change what becomes of it? */
 static bool follow_reference(const struct builder *b, struct step *step, const struct step *target, const struct reference *reference)
 {
-	const struct kind *target_kind = kind_find(b->kinds, target->resource->kind);
 	const char *field = reference->field->name;
 	bool is_id = streq(reference->target_field, "id");
-	bool replace = (is_id && target->action == STEP_REPLACE && !target_kind->create_first) ||
-		       reference->field->class == FIELD_IMMUTABLE;
-	bool was_replace = step->action == STEP_REPLACE;
+	bool lets_go = is_id && target->action == STEP_REPLACE && target->old_first;	/* before the old target can be removed */
+	bool replace = lets_go || reference->field->class == FIELD_IMMUTABLE;
+	bool was_replace = step->action == STEP_REPLACE, was_first = step->old_first;
 
 	/* a field that is said, not answered by the site, is known already: the diff has compared it */
 	if (!is_id && json_object_get(target->resource->body, reference->target_field))
@@ -459,11 +462,13 @@ static bool follow_reference(const struct builder *b, struct step *step, const s
 		step->action = STEP_REPLACE;
 		free(step->reason);
 		step->reason = xasprintf("'%s' is %s", target->resource->key, target->action == STEP_REPLACE ? "replaced" : "made anew");
+		step->old_first = !kind_find(b->kinds, step->resource->kind)->create_first;
 	} else if (step->action == STEP_NOTHING) {
 		step->action = STEP_UPDATE;
 		step->renew = false;
 	}
-	return replace && !was_replace;
+	step->old_first |= lets_go;
+	return (replace && !was_replace) || step->old_first != was_first;
 }
 
 static void replace_dependents(struct builder *b)

@@ -43,8 +43,10 @@ struct step {
 	struct resource *resource;	/* desired; for DELETE, KEEP, ABANDONED: live or last applied */
 	struct resource *live;		/* or NULL */
 	change_list changes;
+	json_t *reset;			/* UPDATE: fields that the file no longer names and we once set, with what absence means; or NULL */
 	VEC(uint32_t) after;		/* indices of steps that must be done first */
 	char *reason;			/* or NULL */
+	bool old_first;			/* REPLACE: the old one goes before the new one is made: by its kind, or because what it refers to has to */
 	bool renew;			/* NOTHING, KEEP: what state remembers of it is out of date (forgotten when live is NULL); apply writes it anew */
 };
 
@@ -74,7 +76,7 @@ struct plan_options {
 	const char *only_tenant;
 	/* What a crash left, of the journal; or NULL: resources whose removal was begun, told by key and id ... */
 	const struct resources *interrupted;
-	/* ... and those whose update was begun: they are updated once more, even when nothing seems to differ. */
+	/* ... and those whose making or update was begun: they are adopted or updated once more, even when nothing seems to differ. */
 	const struct resources *unfinished;
 };
 
@@ -91,9 +93,9 @@ int plan_make(const struct kind *kinds, const struct resources *desired, const s
 	      const struct coverage *coverage, const struct plan_options *options, struct plan *into, struct error *err) WARN_UNUSED;
 
 /*
- * What the open intents of the journal mean for the next plan. Resources whose removal or update was
- * begun are added to `interrupted` and `unfinished`; those whose creation was begun are taken out of
- * `applied`, so that they are adopted if they live, and adoption calls create, which completes them.
+ * What the open intents of the journal mean for the next plan. Resources whose removal was begun are
+ * added to `interrupted`, others to `unfinished`; those whose making was begun are taken out of
+ * `applied` as well, so that they are adopted if they live, and adoption calls create, which completes them.
  */
 void plan_recover(const journal_entries *open, struct resources *applied, struct resources *interrupted, struct resources *unfinished);
 

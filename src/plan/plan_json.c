@@ -53,6 +53,10 @@ static json_t *step_to_json(const struct step *step)
 	}
 	if (step->reason)
 		json_object_set_new(object, "reason", json_text(step->reason));
+	if (step->reset)
+		json_object_set(object, "reset", step->reset);
+	if (step->old_first)
+		json_object_set_new(object, "oldFirst", json_true());
 	if (step->renew)
 		json_object_set_new(object, "renew", json_true());
 	return object;
@@ -134,8 +138,11 @@ static int read_action(const json_t *json, enum step_action *ret, struct error *
 /* Every action but making something needs what lives; `after` points at other steps. */
 static int check_step(const struct step *step, const json_t *after, size_t index, size_t n, struct error *err)
 {
+	bool bad_reset = step->reset && !json_is_object(step->reset);
 	bool needs_live = step->action == STEP_UPDATE || step->action == STEP_REPLACE || step->action == STEP_ADOPT || step->action == STEP_DELETE;
 
+	if (bad_reset)
+		return error_set(err, ERROR_INPUT, "plan: 'reset' of '%s' must be an object", step->resource->key);
 	if (needs_live && !step->live)
 		return error_set(err, ERROR_INPUT, "plan: the step of '%s' lacks what lives", step->resource->key);
 	for (size_t i = 0; i < json_array_size(after); i++) {
@@ -155,6 +162,7 @@ static int read_step(const json_t *json, size_t index, size_t n, struct plan *pl
 	const char *reason = json_string_value(json_object_get(json, "reason"));
 	size_t i;
 
+	step->reset = json_deep_copy(json_object_get(json, "reset"));
 	if (read_action(json, &step->action, err) < 0 ||
 	    resource_from_json(json_object_get(json, "resource"), &step->resource, err) < 0 ||
 	    (live && resource_from_json(live, &step->live, err) < 0) ||
@@ -164,6 +172,7 @@ static int read_step(const json_t *json, size_t index, size_t n, struct plan *pl
 	json_array_foreach(after, i, item)
 		vec_push(&step->after, (uint32_t)json_integer_value(item));
 	step->reason = reason ? xstrdup(reason) : NULL;
+	step->old_first = json_is_true(json_object_get(json, "oldFirst"));
 	step->renew = json_is_true(json_object_get(json, "renew"));
 	return 0;
 }

@@ -124,12 +124,13 @@ struct resource *resources_get(const struct resources *resources, const char *ke
 
 void resources_remove(struct resources *resources, const char *key)
 {
+	autofree char *gone = xstrdup(key);	/* key may belong to the one that goes */
 	size_t n = 0;
 
 	if (!map_remove(&resources->by_key, key))
 		return;
 	for (size_t i = 0; i < resources->n; i++) {
-		if (streq(resources->items[i]->key, key))
+		if (streq(resources->items[i]->key, gone))
 			resource_free(resources->items[i]);
 		else
 			resources->items[n++] = resources->items[i];
