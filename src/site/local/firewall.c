@@ -68,11 +68,6 @@ static int split_member(const struct firewall *firewall, const char *text, size_
 	return port_range_parse(space + 1, ret_ports, err);
 }
 
-static bool is_stranger(const char *text)
-{
-	return starts_with(text, "foreign: ") || starts_with(text, "missing: ") || starts_with(text, "changed: ");
-}
-
 static int decode_flow(struct firewall *firewall, const char *text, struct error *err)
 {
 	struct firewall_flow flow = { 0 };
@@ -130,7 +125,7 @@ static int decode_members(const json_t *body, const char *field, struct firewall
 	json_array_foreach(json_get_array(body, field), i, item) {
 		if (!json_is_string(item))
 			return error_set(err, ERROR_INPUT, "%s[%zu] is not text", field, i);
-		if (is_stranger(json_string_value(item)))
+		if (body_is_stranger(json_string_value(item)))
 			firewall->strangers++;
 		else if (decode(firewall, json_string_value(item), err) < 0)
 			return error_wrap(err, "%s", field);

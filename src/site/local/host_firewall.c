@@ -4,6 +4,7 @@
 #include "nft.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /*
@@ -56,18 +57,27 @@ static int targets_parse(const char *text, struct host_published *ret, struct er
 	return 0;
 }
 
+static int owner_parse(const char *text, struct host_published *ret, struct error *err)
+{
+	if (*text && (sscanf(text, " %63[^/]/%63[^ ]", ret->tenant, ret->workload) != 2))
+		return error_set(err, ERROR_INPUT, "'%.130s' is not of the form tenant/workload", text);
+	return 0;
+}
+
 int host_published_parse(const char *text, struct host_published *ret, struct error *err)
 {
 	const char *space = strchr(text, ' '), *arrow = strstr(text, " > ");
 	struct host_published published = { .text = text };
-	autofree char *protocol = NULL;
+	autofree char *middle = NULL, *protocol = NULL;
 
 	if (!space || !arrow || arrow <= space)
 		return error_set(err, ERROR_INPUT, "'%.100s' is not of the form 'address:port protocol > targets'", text);
-	protocol = xstrndup(space + 1, (size_t)(arrow - space - 1));
+	middle = xstrndup(space + 1, (size_t)(arrow - space - 1));
+	protocol = xstrndup(middle, strcspn(middle, " "));
 	if (!protocol_parse(protocol, &published.protocol) || !protocol_has_ports(published.protocol))
 		return error_set(err, ERROR_INPUT, "'%.100s': only tcp and udp can be published", text);
-	if (endpoint_parse(text, (size_t)(space - text), &published.address, &published.port, err) < 0 ||
+	if (owner_parse(middle + strlen(protocol), &published, err) < 0 ||
+	    endpoint_parse(text, (size_t)(space - text), &published.address, &published.port, err) < 0 ||
 	    targets_parse(arrow + 3, &published, err) < 0) {
 		host_published_clear(&published);
 		return error_wrap(err, "'%.100s'", text);
@@ -95,6 +105,10 @@ int host_firewall_decode(const json_t *body, struct host_firewall *ret, struct e
 		if (!json_is_string(item)) {
 			error_set(err, ERROR_INPUT, "published[%zu] is not text", i);
 			goto failed;
+		}
+		if (body_is_stranger(json_string_value(item))) {
+			firewall.strangers++;
+			continue;
 		}
 		if (host_published_parse(json_string_value(item), &published, err) < 0)
 			goto failed;

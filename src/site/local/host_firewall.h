@@ -7,13 +7,14 @@
 #include "model/ports.h"
 #include "network.h"
 
-/* "0.0.0.0:8080 tcp > 10.77.1.2:8501,10.77.1.3:8501": connections go to one of the targets in turn */
+/* "0.0.0.0:8080 tcp serving/web > 10.77.1.2:8501,10.77.1.3:8501": connections go to one of the targets in turn. Whose it is may be left out. */
 struct host_target { struct address address; uint16_t port; };
 struct host_published {
 	const char *text;		/* the member of the body */
 	struct address address;		/* 0.0.0.0: every address of the host */
 	uint16_t port;
 	enum protocol protocol;
+	char tenant[64], workload[64];	/* "" when not said */
 	VEC(struct host_target) targets;
 };
 struct host_firewall {
@@ -21,6 +22,7 @@ struct host_firewall {
 	struct prefix pool;
 	char uplink[LINK_NAME];
 	VEC(struct host_published) published;
+	size_t strangers;		/* members that tell of foreign, missing or changed rules */
 };
 
 int host_published_parse(const char *text, struct host_published *ret, struct error *err) WARN_UNUSED;

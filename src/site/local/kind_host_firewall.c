@@ -57,6 +57,8 @@ static int host_firewall_create(struct site *site, struct resource *resource, st
 
 	if (host_firewall_decode(resource->body, &firewall, err) < 0)
 		return -1;
+	if (firewall.strangers)
+		return error_set(err, ERROR_INPUT, "firewall of the host: the body tells of foreign rules, which cannot be made");
 	local_table_name(site->config->deployment, table);
 	commands = host_firewall_commands(&firewall, table);
 	localnet = localnet_name(firewall.uplink);

@@ -162,8 +162,8 @@ static int router_create(struct site *site, struct resource *resource, struct er
 	autofd int netns = -1;
 	struct router router;
 
-	if (router_decode(site, resource->body, &router, err) < 0 || netlink_open(NETNS_HERE, &host, err) < 0 ||
-	    check_pool(host, &router, err) < 0 || netns_create(path, prepare_router, NULL, &netns, err) < 0 ||
+	if (router_decode(site, resource->body, &router, err) < 0 || local_mark_write(site, MARK_UNTIL_REBOOT, resource, err) < 0 ||
+	    netlink_open(NETNS_HERE, &host, err) < 0 || check_pool(host, &router, err) < 0 || netns_create(path, prepare_router, NULL, &netns, err) < 0 ||
 	    ensure_uplink(site, host, netns, &router, err) < 0)
 		return error_wrap(err, "router");
 	resource_set_id(resource, router.uplink);
@@ -218,6 +218,20 @@ static int read_inner_end(const struct site *site, const struct router *router, 
 	return 0;
 }
 
+/* The machine does not hold them; the mark does. */
+static int read_decisions(struct site *site, json_t *body, struct error *err)
+{
+	autoresource struct resource *mark = NULL;
+	json_t *decisions;
+
+	if (local_mark_read(site, MARK_UNTIL_REBOOT, "host/router", &mark, err) < 0)
+		return err->code == ERROR_NOT_FOUND ? 0 : -1;
+	decisions = json_object_get(mark->body, "decisions");
+	if (decisions)
+		json_object_set(body, "decisions", decisions);
+	return 0;
+}
+
 /* NULL when nothing of it exists; what is half there has a body with holes. */
 static int router_read(struct site *site, struct resource **ret, struct error *err)
 {
@@ -242,6 +256,8 @@ static int router_read(struct site *site, struct resource **ret, struct error *e
 	} else {
 		return -1;
 	}
+	if (any && read_decisions(site, body, err) < 0)
+		return -1;
 	*ret = any ? network_resource(site, "router", "host/router", router.uplink, steal(&body)) : NULL;
 	return 0;
 }
@@ -278,7 +294,8 @@ static int router_remove(struct site *site, const struct resource *resource, boo
 	(void)resource;
 	(void)delete_data;
 	router_links(site, &router);
-	if (netlink_open(NETNS_HERE, &host, err) < 0 || netlink_link_remove(host, router.uplink, err) < 0 || netns_remove(path, err) < 0)
+	if (netlink_open(NETNS_HERE, &host, err) < 0 || netlink_link_remove(host, router.uplink, err) < 0 || netns_remove(path, err) < 0 ||
+	    local_mark_remove(site, MARK_UNTIL_REBOOT, "host/router", err) < 0)
 		return error_wrap(err, "router");
 	return 0;
 }

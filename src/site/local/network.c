@@ -146,6 +146,11 @@ void body_set_mac(json_t *body, const char *field, const uint8_t mac[static 6])
 	json_set_string(body, field, text);
 }
 
+bool body_is_stranger(const char *member)
+{
+	return starts_with(member, "foreign: ") || starts_with(member, "missing: ") || starts_with(member, "changed: ");
+}
+
 void link_alias(const struct site *site, const char *key, char ret[static LINK_ALIAS])
 {
 	/* names are at most 63 bytes each, and a key has two of them: it fits */

@@ -27,6 +27,9 @@ void body_set_address(json_t *body, const char *field, const struct address *add
 void body_set_interface(json_t *body, const char *field, const struct address *address, uint8_t length);
 void body_set_mac(json_t *body, const char *field, const uint8_t mac[static 6]);
 
+/* A member of a set that tells of what is not as it was made: only list gives such. */
+bool body_is_stranger(const char *member);
+
 /* The mark of a link is its alias: "insula/<deployment>/<key>". */
 void link_alias(const struct site *site, const char *key, char ret[static LINK_ALIAS]);
 const char *link_alias_key(const struct site *site, const char *alias);	/* the key within `alias`, or NULL: not ours */
