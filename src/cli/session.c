@@ -25,6 +25,38 @@ static void findings_print(const struct cli *cli, const struct findings *finding
 	}
 }
 
+static int parse_files(const json_t *files, struct intent *intent, struct findings *findings, struct error *err)
+{
+	size_t n = json_array_size(files);
+	autofree struct source *sources = xcalloc(n + 1, sizeof(*sources));
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *file = json_array_get(files, i), *text = json_object_get(file, "text");
+
+		sources[i] = (struct source){ json_string_value(json_object_get(file, "name")), json_string_value(text), json_string_length(text) };
+		if (!sources[i].name || !sources[i].text)
+			return error_set(err, ERROR_INPUT, "the kept copy of the file is damaged: part %zu has no text", i + 1);
+	}
+	return spec_parse(sources, n, intent, findings, err);
+}
+
+/* Standard input can be read only once, so what it says is kept first. */
+static int read_files(struct session *session, const char *const *paths, size_t n, struct findings *findings, struct error *err)
+{
+	bool once = false;
+
+	for (size_t i = 0; i < n; i++)
+		once |= streq(paths[i], "-");
+	if (once) {
+		if (spec_sources(paths, n, &session->files, err) < 0)
+			return -1;
+		return parse_files(session->files, &session->intent, findings, err);
+	}
+	if (spec_read(paths, n, &session->intent, findings, err) < 0)
+		return -1;
+	return spec_sources(paths, n, &session->files, err);
+}
+
 int session_read(struct session *session, struct cli *cli, struct error *err)
 {
 	const char *standard[] = { "insula.yaml" };
@@ -39,7 +71,7 @@ int session_read(struct session *session, struct cli *cli, struct error *err)
 	}
 	intent_init(&session->intent);
 	session->has_intent = true;
-	r = spec_read(paths, n, &session->intent, &findings, err);
+	r = read_files(session, paths, n, &findings, err);
 	findings_print(cli, &findings);
 	if (r < 0) {
 		size_t errors = 0;
@@ -100,6 +132,11 @@ static void progress_print(void *arg, const char *key, const char *text, int64_t
 		fprintf(stderr, "  %s: %s\n", key, text);
 }
 
+static const char *environment_value(void *arg, const char *name)
+{
+	return getenv(name);
+}
+
 int session_open(struct session *session, struct cli *cli, bool write, bool offline, struct error *err)
 {
 	struct deployment_options options = {
@@ -109,6 +146,8 @@ int session_open(struct session *session, struct cli *cli, bool write, bool offl
 		.offline = offline,
 		.write = write,
 		.lock_wait_ms = 60 * 1000,
+		.files = session->files,
+		.environment = environment_value,
 	};
 	autofree char *name = NULL;
 
@@ -126,48 +165,16 @@ int session_open(struct session *session, struct cli *cli, bool write, bool offl
 /* The state keeps the files as [{"name", "text"}] in the document "files", and the names of tenants destroyed since in "destroyed". */
 int session_parse(struct session *session, const json_t *files, struct error *err)
 {
-	size_t n = json_array_size(files);
-	autofree struct source *sources = xcalloc(n + 1, sizeof(*sources));
 	struct findings findings = { 0 };
 	int r;
 
-	for (size_t i = 0; i < n; i++) {
-		const json_t *file = json_array_get(files, i), *text = json_object_get(file, "text");
-
-		sources[i] = (struct source){ json_string_value(json_object_get(file, "name")), json_string_value(text), json_string_length(text) };
-		if (!sources[i].name || !sources[i].text)
-			return error_set(err, ERROR_INPUT, "the kept copy of the file is damaged: part %zu has no text", i + 1);
-	}
 	intent_init(&session->intent);
 	session->has_intent = true;
-	r = spec_parse(sources, n, &session->intent, &findings, err);
+	json_decref(session->files);
+	session->files = json_deep_copy(files);
+	r = parse_files(files, &session->intent, &findings, err);
 	findings_clear(&findings);
 	return r;
-}
-
-static void intent_drop_tenant(struct intent *intent, const char *name)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < intent->tenants.n; i++)
-		if (!streq(intent->tenants.items[i].name, name))
-			intent->tenants.items[kept++] = intent->tenants.items[i];
-	intent->tenants.n = kept;
-	kept = 0;
-	for (size_t i = 0; i < intent->workloads.n; i++)
-		if (!streq(intent->workloads.items[i].tenant, name))
-			intent->workloads.items[kept++] = intent->workloads.items[i];
-	intent->workloads.n = kept;
-	/* What others say about the one that is gone means nothing any more. */
-	for (size_t i = 0; i < intent->tenants.n; i++) {
-		struct tenant *tenant = &intent->tenants.items[i];
-
-		kept = 0;
-		for (size_t k = 0; k < tenant->allow_n; k++)
-			if (!str_equal(tenant->allow[k].tenant, name))
-				tenant->allow[kept++] = tenant->allow[k];
-		tenant->allow_n = kept;
-	}
 }
 
 int session_stored(struct session *session, struct cli *cli, const char *without, struct error *err)
@@ -197,7 +204,7 @@ int session_stored(struct session *session, struct cli *cli, const char *without
 		return 0;
 	}
 	json_array_foreach(destroyed, i, gone)
-		intent_drop_tenant(&session->intent, json_string_value(gone));
+		intent_without_tenant(&session->intent, json_string_value(gone));
 	if (without && !intent_tenant(&session->intent, without)) {
 		VEC(const char *) names = { 0 };
 		const char *near;
@@ -215,7 +222,7 @@ int session_stored(struct session *session, struct cli *cli, const char *without
 		return near ? error_hint(err, "did you mean %s?", near) : error_hint(err, "insula status lists them");
 	}
 	if (without)
-		intent_drop_tenant(&session->intent, without);
+		intent_without_tenant(&session->intent, without);
 	return 0;
 }
 
@@ -242,6 +249,7 @@ void session_close(struct session *session)
 		deployment_close(&session->deployment);
 	if (session->has_intent)
 		intent_clear(&session->intent);
+	json_decref(session->files);
 	*session = (struct session){ 0 };
 }
 

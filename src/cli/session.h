@@ -13,6 +13,7 @@ struct session {
 	struct cli *cli;
 	struct intent intent;
 	bool has_intent;
+	json_t *files;		/* the texts that intent was read from, for restore and saved plans; or NULL */
 	struct deployment deployment;
 	bool open;
 };
