@@ -6,7 +6,7 @@
  * Other programs. No shell, ever. Children get a clean descriptor table (0, 1, 2; `child` may clear
  * FD_CLOEXEC of what it hands over), default signals, an own process group, and SIGKILL when the
  * calling thread dies. Safe in a program with threads. Background processes that a child leaves
- * are not waited for, even when they keep its outputs open.
+ * are not waited for, even when they keep its outputs open; they must not write there, for nobody reads.
  */
 
 #include "base.h"
