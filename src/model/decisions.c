@@ -490,7 +490,7 @@ static struct place *places_of(const struct intent *intent)
 
 		place->tenant = &intent->tenants.items[i];
 		place->slot = -1;
-		place->workloads = intent->workloads.items + next;
+		place->workloads = next < intent->workloads.n ? &intent->workloads.items[next] : NULL;
 		while (next < intent->workloads.n && streq(intent->workloads.items[next].tenant, place->tenant->name)) {
 			place->instances += intent->workloads.items[next++].replicas;
 			place->workload_n++;

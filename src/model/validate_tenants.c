@@ -160,28 +160,31 @@ static void check_storage(struct reading *reading, const struct tenant *tenant, 
 	}
 }
 
+/* All workloads of one tenant, from `at` on; the index behind them. */
+static size_t check_workloads(struct reading *reading, size_t at)
+{
+	const struct workload *items = reading->intent->workloads.items, *first = &items[at];
+	const struct tenant *tenant = intent_tenant(reading->intent, first->tenant);
+	__int128 storage = 0;
+	int64_t instances = 0;
+
+	for (; at < reading->intent->workloads.n && streq(items[at].tenant, first->tenant); at++) {
+		if (!tenant)
+			continue;
+		check_claims(reading, tenant, &items[at]);
+		check_gpu(reading, tenant, &items[at]);
+		check_instances(reading, tenant, &items[at], &instances);
+		check_storage(reading, tenant, first, &items[at], &storage);
+	}
+	return at;
+}
+
 void validate_tenants(struct reading *reading)
 {
-	struct intent *intent = reading->intent;
-	const struct workload *workload = intent->workloads.items, *end = workload + intent->workloads.n;
-
-	vec_each(&intent->tenants, tenant) {
+	vec_each(&reading->intent->tenants, tenant) {
 		check_quota(reading, tenant);
 		check_parent(reading, tenant);
 	}
-	while (workload && workload < end) {
-		const struct tenant *tenant = intent_tenant(intent, workload->tenant);
-		const struct workload *first = workload;
-		__int128 storage = 0;
-		int64_t instances = 0;
-
-		for (; workload < end && streq(workload->tenant, first->tenant); workload++) {
-			if (!tenant)
-				continue;
-			check_claims(reading, tenant, workload);
-			check_gpu(reading, tenant, workload);
-			check_instances(reading, tenant, workload, &instances);
-			check_storage(reading, tenant, first, workload, &storage);
-		}
-	}
+	for (size_t at = 0; at < reading->intent->workloads.n;)
+		at = check_workloads(reading, at);
 }
