@@ -22,7 +22,7 @@ int spec_parse(const struct source *sources, size_t n, struct intent *ret, struc
 /* The texts that were read, for plans and restore: [{"name": absolute path, "text": ...}] */
 int spec_sources(const char *const *paths, size_t n, json_t **ret, struct error *err) WARN_UNUSED;
 
-/* "tenant.spec.quota.gpu", "tenant", "" (all kinds). ERROR_NOT_FOUND names the nearest. */
+/* "tenant.spec.quota.gpu", "tenant", "" (all kinds). ERROR_INPUT names the nearest. */
 int spec_explain(const char *path, struct buf *ret, struct error *err) WARN_UNUSED;
 void spec_schema(struct buf *ret);		/* JSON schema (draft 2020-12) of any document */
 void spec_reference(struct buf *ret);		/* docs/reference.md */

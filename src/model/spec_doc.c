@@ -22,7 +22,7 @@ static int not_found_kind(const char *word, struct error *err)
 		words[n++] = kind->path;
 	words[n] = NULL;
 	nearest = nearest_word(word, words);
-	error_set(err, ERROR_NOT_FOUND, "there is no kind '%.60s'", word);
+	error_set(err, ERROR_INPUT, "there is no kind '%.60s'", word);
 	return nearest ? error_hint(err, "did you mean '%s'?", nearest) : error_hint(err, "'insula explain' lists all kinds");
 }
 
@@ -30,7 +30,7 @@ static int not_found_field(const struct table *table, const char *path, const ch
 {
 	const char *nearest = table_nearest(table, word);
 
-	error_set(err, ERROR_NOT_FOUND, "there is no field '%.60s' in %s", word, path);
+	error_set(err, ERROR_INPUT, "there is no field '%.60s' in %s", word, path);
 	return nearest ? error_hint(err, "did you mean '%s.%s'?", path, nearest) : error_hint(err, "'insula explain %s' lists its fields", path);
 }
 
@@ -64,7 +64,7 @@ int spec_explain(const char *path, struct buf *ret, struct error *err)
 	table = &kind->document;
 	while ((word = strsep(&rest, "."))) {
 		if (!table) {
-			error_set(err, ERROR_NOT_FOUND, "%s has no fields", where.data);
+			error_set(err, ERROR_INPUT, "%s has no fields", where.data);
 			return error_hint(err, "'insula explain %s' says what it is", where.data);
 		}
 		field = table_find(table, word);

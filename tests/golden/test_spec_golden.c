@@ -80,9 +80,47 @@ static void every_file_has_its_findings(void **state)
 	assert_int_equal(bad, 0);
 }
 
+/* The example of the guide has no finding. */
+static void the_guide_is_right(void **state)
+{
+	autofree char *path = source_path("docs/file-format.md"), *text = NULL;
+	autofindings struct findings findings = { 0 };
+	struct source source = { .name = "/lab/lab.yaml" };
+	struct error err = { 0 };
+	struct intent intent;
+	char *end;
+
+	assert_ok(fs_read_file(path, 1 << 20, &text, NULL, &err));
+	source.text = strstr(text, "```yaml\n") + strlen("```yaml\n");
+	end = strstr(source.text, "```\n");
+	source.n = (size_t)(end - source.text);
+	assert_ok(spec_parse(&source, 1, &intent, &findings, &err));
+	assert_int_equal(findings.items.n, 0);
+	assert_int_equal(intent.workloads.n, 3);
+	intent_clear(&intent);
+}
+
+static void the_examples_are_right(void **state)
+{
+	autofree char *lab = source_path("examples/lab");
+	const char *paths[] = { lab };
+	autofindings struct findings findings = { 0 };
+	struct error err = { 0 };
+	struct intent intent;
+
+	assert_ok(spec_read(paths, 1, &intent, &findings, &err));
+	vec_each(&findings.items, finding)
+		fail_msg("%s", finding->text);
+	intent_clear(&intent);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(every_file_has_its_findings) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_file_has_its_findings),
+		cmocka_unit_test(the_guide_is_right),
+		cmocka_unit_test(the_examples_are_right),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

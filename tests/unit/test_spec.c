@@ -219,7 +219,7 @@ static void what_is_not_there_has_a_nearest_name(void **state)
 		autobuf struct buf text = { 0 };
 
 		assert_fails(spec_explain(cases[i].path, &text, &err), cases[i].message);
-		assert_int_equal(err.code, ERROR_NOT_FOUND);
+		assert_int_equal(err.code, ERROR_INPUT);
 		assert_non_null(strstr(err.hint, cases[i].hint));
 	}
 }
