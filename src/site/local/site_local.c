@@ -4,6 +4,7 @@
 #include "kinds.h"
 #include "local.h"
 #include "lower.h"
+#include "instance.h"
 #include "probe.h"
 
 #include <stdlib.h>
@@ -185,6 +186,9 @@ const struct site_ops site_local = {
 	.update = local_update,
 	.remove = local_remove,
 	.ready = local_ready,
+	.exec = local_exec,
+	.logs = local_logs,
+	.usage = local_usage,
 	.sweep = local_sweep,
 	.enter = local_enter,
 };
