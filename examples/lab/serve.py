@@ -2,6 +2,7 @@
 """Reads handwritten digits for others: GET /N answers what held-out image N shows, as the nearest mean image reads it."""
 import http.server
 import json
+import socketserver
 
 import numpy as np
 
@@ -30,5 +31,10 @@ class Reader(http.server.BaseHTTPRequestHandler):
         print(self.client_address[0], words[0] % words[1:], flush=True)
 
 
-print("reading digits on port 8501", flush=True)
-http.server.ThreadingHTTPServer(("", 8501), Reader).serve_forever()
+class Server(socketserver.ThreadingTCPServer):      # http.server's own would ask for this machine's name first
+    allow_reuse_address = daemon_threads = True
+
+
+with Server(("", 8501), Reader) as server:
+    print("reading digits on port 8501", flush=True)
+    server.serve_forever()

@@ -89,11 +89,12 @@ static int lift_router(const json_t *facts, const json_t *body, struct world *wo
 {
 	struct interface host;
 	struct link *uplink;
-	uint32_t mtu;
+	uint32_t mtu, index;
 
 	if (body_interface(body, "hostAddress", &host, err) < 0 || body_mtu(body, "mtu", &mtu, err) < 0)
 		return error_wrap(err, "router");
-	uplink = &world->links.items[lift_link(world, "uplink", NULL)];
+	index = lift_link(world, "uplink", NULL);	/* may move the links */
+	uplink = &world->links.items[index];
 	uplink->mtu = mtu;
 	uplink->prefix = prefix_of(&host.address, host.length);
 	uplink->gateway = host.address;
@@ -106,11 +107,12 @@ static int lift_bridge(const struct resource *resource, struct world *world, str
 	autofree char *tenant = xstrndup(resource->key, strcspn(resource->key, "/")), *gateway_name = xasprintf("%s/gateway", tenant);
 	struct interface gateway;
 	struct link *link;
-	uint32_t mtu, endpoint;
+	uint32_t mtu, endpoint, index;
 
 	if (body_interface(resource->body, "address", &gateway, err) < 0 || body_mtu(resource->body, "mtu", &mtu, err) < 0)
 		return error_wrap(err, "%s", resource->key);
-	link = &world->links.items[lift_link(world, resource->key, tenant)];
+	index = lift_link(world, resource->key, tenant);
+	link = &world->links.items[index];
 	link->mtu = mtu;
 	link->prefix = prefix_of(&gateway.address, gateway.length);
 	link->gateway = gateway.address;
@@ -127,6 +129,7 @@ static int lift_instance_link(const struct resource *resource, struct world *wor
 	struct instance_key key;
 	struct interface address;
 	struct port *port;
+	uint32_t index;
 	uint8_t mac[6];
 
 	if (!ends_with(resource->key, "/link"))
@@ -136,7 +139,8 @@ static int lift_instance_link(const struct resource *resource, struct world *wor
 		return error_set(err, ERROR_INPUT, "'%.200s' is not the key of a link", resource->key);
 	if (body_interface(resource->body, "address", &address, err) < 0 || body_mac(resource->body, "mac", mac, err) < 0)
 		return error_wrap(err, "%s", resource->key);
-	port = &world->ports.items[lift_port(world, instance, key.tenant)];
+	index = lift_port(world, instance, key.tenant);
+	port = &world->ports.items[index];
 	memcpy(port->mac, mac, 6);
 	world->endpoints.items[port->endpoint].native_kind = "instance";
 	world->endpoints.items[port->endpoint].native_name = world->endpoints.items[port->endpoint].name;
@@ -321,9 +325,12 @@ static int lift_firewall(const json_t *body, struct world *world, struct error *
 	vec_each(&firewall.published, published)
 		lift_published(world, &firewall, published);
 	/* a port whose frames are checked */
-	vec_each(&firewall.ports, port)
-		if (local_instance_key(port->name, &key))
-			world->ports.items[lift_port(world, port->name, key.tenant)].security = true;
+	vec_each(&firewall.ports, port) {
+		if (!local_instance_key(port->name, &key))
+			continue;
+		uint32_t index = lift_port(world, port->name, key.tenant);
+		world->ports.items[index].security = true;
+	}
 	return 0;
 }
 
