@@ -132,7 +132,7 @@ static void store_close(struct image_store **store)
 static int store_open(struct cli *cli, struct image_store **ret, struct error *err)
 {
 	autofree char *dir = fs_join(cli->state_dir, "images");
-	int64_t limit;
+	int64_t limit = 0;
 
 	if (store_limit(cli, &limit, err) < 0)
 		return -1;
@@ -388,7 +388,7 @@ const struct command command_image = {
 		       "prune removes what no deployment uses: images without a name, layers of no image and what crashes left. With --all also\n"
 		       "images that have a name.\n"
 		       "\n"
-		       "remove takes a name away, and the image with it when nothing uses it.\n",
+		       "remove takes a name away, and the image with it when nothing uses it.",
 	.options = options,
 	.examples = "  insula image import oci:./trainer:v1 --name trainer\n  insula image import rootfs:./rootfs.tar.zst --name base\n  insula image prune --dry-run\n",
 	.exits = "0 done\n1 error\n4 the image or its name is wrong\n5 not permitted\n6 the store or its disk is full\n",

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "image_builder.h"
+#include "image_fixture.h"
 
 #include "base/clock.h"
 #include "base/rng.h"
-#include "site/local/image.h"
-#include "site/local/image_oci.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,44 +15,6 @@
 #include <unistd.h>
 
 /* The whole store: each form an image comes in, what is damaged, limits, crashes, two at once, prune. */
-
-struct fixture {
-	char *dir, *store_dir;
-	struct image_store *store;
-	char architecture[32];
-};
-
-static void store_reopen(struct fixture *f, int64_t limit)
-{
-	struct error err = { 0 };
-
-	image_store_close(f->store);
-	f->store = NULL;
-	assert_ok(image_store_open(f->store_dir, limit, &f->store, &err));
-}
-
-static int setup(void **state)
-{
-	struct fixture *f = xcalloc(1, sizeof(*f));
-
-	f->dir = temp_dir_make();
-	f->store_dir = fs_join(f->dir, "store");
-	image_architecture(f->architecture);
-	store_reopen(f, 0);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	image_store_close(f->store);
-	temp_dir_remove(f->dir);
-	free(f->store_dir);
-	free(f);
-	return 0;
-}
 
 /* Three layers: a base, one that adds and hides, and the first again under other names. */
 static void layers_make(struct packed_layer layers[static 2], size_t size)
@@ -87,36 +47,6 @@ static void layers_clear(struct packed_layer *layers, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		buf_clear(&layers[i].bytes);
-}
-
-static size_t count(const char *dir, const char *folder)
-{
-	autofree char *path = fs_join(dir, folder);
-	autodir DIR *d = opendir(path);
-	size_t n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	return n - 2;
-}
-
-static void assert_nothing_left(struct fixture *f)
-{
-	assert_int_equal(count(f->store_dir, "images"), 0);
-	assert_int_equal(count(f->store_dir, "layers"), 0);
-	assert_int_equal(count(f->store_dir, "names"), 0);
-	assert_int_equal(count(f->store_dir, "cache"), 0);
-	assert_int_equal(count(f->store_dir, "locks"), 0);
-}
-
-static void prune_all(struct fixture *f)
-{
-	struct error err = { 0 };
-	int64_t freed;
-
-	assert_ok(image_prune(f->store, NULL, true, false, &freed, NULL, NULL, &err));
-	assert_nothing_left(f);
 }
 
 static void assert_layer_has(const struct image *image, size_t i, const char *name, bool there)
@@ -276,19 +206,6 @@ static void a_docker_archive_is_imported(void **state)
 		}
 	}
 	layers_clear(layers, 2);
-}
-
-static char *rootfs_make(struct fixture *f, const char *name)
-{
-	char *top = fs_join(f->dir, name);
-	autofree char *bin = fs_join(top, "bin"), *link = fs_join(top, "sh"), *hard = fs_join(top, "bin/b"), *file = fs_join(top, "bin/a");
-
-	file_write(bin, "a", "program", 7);
-	assert_int_equal(chown(file, 3, 4), 0);
-	assert_int_equal(chmod(file, 04711), 0);
-	assert_int_equal(symlink("/bin/a", link), 0);
-	assert_int_equal(linkat(AT_FDCWD, file, AT_FDCWD, hard, 0), 0);
-	return top;
 }
 
 static void a_rootfs_has_a_digest_of_its_content(void **state)
@@ -757,105 +674,6 @@ static void nobody_prunes_under_an_import(void **state)
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
-/* ---- owners and the host ---- */
-
-static void shifted_copies_belong_to_a_range(void **state)
-{
-	struct fixture *f = *state;
-	autofree char *top = rootfs_make(f, "one"), *reference = xasprintf("rootfs:%s", top);
-	autoimage struct image image = { 0 };
-	struct error err = { 0 };
-	char **paths = NULL;
-	int64_t freed;
-	struct stat st, other;
-
-	assert_ok(image_import(f->store, reference, "base", NULL, NULL, &image, &err));
-	for (int i = 0; i < 2; i++) {
-		autofree char *file = NULL, *hard = NULL;
-
-		assert_ok(image_shifted_layers(f->store, &image, 1000000, &paths, &err));
-		assert_null(paths[1]);
-		file = fs_join(paths[0], "bin/a");
-		hard = fs_join(paths[0], "bin/b");
-		assert_int_equal(lstat(file, &st), 0);
-		assert_int_equal(st.st_uid, 1000003);
-		assert_int_equal(st.st_gid, 1000004);
-		assert_int_equal(st.st_mode & 07777, 04711);
-		assert_int_equal(lstat(hard, &other), 0);
-		assert_int_equal(st.st_ino, other.st_ino);
-		assert_int_equal(lstat(paths[0], &st), 0);
-		assert_int_equal(st.st_uid, 1000000);
-		free(paths[0]);
-		free(paths);
-	}
-	{
-		const char *used[] = { image.digest, NULL };
-
-		assert_ok(image_prune(f->store, used, false, false, &freed, NULL, NULL, &err));
-		assert_int_equal(count(f->store_dir, "layers"), 4);
-	}
-	/* named but unused: the layer stays, its copies are made again when needed */
-	assert_ok(image_prune(f->store, NULL, false, false, &freed, NULL, NULL, &err));
-	assert_int_equal(count(f->store_dir, "layers"), 2);
-	prune_all(f);
-}
-
-static void the_idmap_probe_answers_and_leaves_nothing(void **state)
-{
-	struct fixture *f = *state;
-	struct fs_mounts before = { 0 }, after = { 0 };
-	struct error err = { 0 };
-	char *why = NULL;
-	bool works;
-
-	assert_ok(fs_mounts_read("/proc/self/mountinfo", &before, &err));
-	works = image_idmap_works(f->store_dir, &why);
-	printf("# id-mapped layers on this file system: %s\n", works ? "yes" : why);
-	assert_true(works == !why);
-	free(why);
-	assert_ok(fs_mounts_read("/proc/self/mountinfo", &after, &err));
-	assert_int_equal(before.n, after.n);
-	assert_int_equal(count(f->dir, "store"), 5);
-	fs_mounts_clear(&before);
-	fs_mounts_clear(&after);
-	why = NULL;
-	assert_false(image_idmap_works("/nowhere/at/all", &why));
-	assert_non_null(why);
-	free(why);
-}
-
-static void the_host_shows_its_programs_and_nothing_else(void **state)
-{
-	struct fixture *f = *state;
-	autoimage struct image image = { 0 }, got = { 0 };
-	autofree char *digest = NULL;
-	struct image_host_root *roots;
-	struct error err = { 0 };
-	bool usr = false;
-	size_t n;
-
-	assert_ok(image_host_roots(&roots, &n, &err));
-	for (size_t i = 0; i < n; i++) {
-		assert_true(starts_with(roots[i].path, "/usr") || starts_with(roots[i].path, "/bin") || starts_with(roots[i].path, "/sbin") ||
-			    starts_with(roots[i].path, "/lib") || starts_with(roots[i].path, "/opt"));
-		assert_int_equal(roots[i].is_link, roots[i].target != NULL);
-		usr |= streq(roots[i].path, "/usr");
-	}
-	assert_true(usr);
-	image_host_roots_free(roots, n);
-	assert_ok(image_resolve(f->store, "host", &digest, &err));
-	assert_true(starts_with(digest, "host:"));
-	assert_ok(image_import(f->store, "host", NULL, NULL, NULL, &image, &err));
-	assert_string_equal(image.digest, digest);
-	assert_int_equal(image.layer_n, 0);
-	assert_null(image.layers[0]);
-	assert_ok(image_get(f->store, digest, &got, &err));
-	image_clear(&got);
-	assert_fails(image_get(f->store, "host:0000000000000000000000000000000000000000000000000000000000000000", &got, &err), "not what it was");
-	assert_int_equal(err.code, ERROR_CONFLICT);
-	assert_fails(image_import(f->store, "host", "mine", NULL, NULL, &got, &err), "not kept under a name");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -874,9 +692,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_killed_import_is_taken_up_by_the_next, setup, teardown),
 		cmocka_unit_test_setup_teardown(several_imports_at_once_do_it_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_prunes_under_an_import, setup, teardown),
-		cmocka_unit_test_setup_teardown(shifted_copies_belong_to_a_range, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_idmap_probe_answers_and_leaves_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_host_shows_its_programs_and_nothing_else, setup, teardown),
 	};
 
 	if (geteuid() != 0) {

@@ -153,10 +153,10 @@ static int layer_judge(void *arg, const char *name, struct error *err)
 	if (is_leftover(name))
 		return prune->alone ? leftover_remove(prune, "layers", name, err) : 0;
 	if (ends_with(name, ".json")) {
-		autofree char *layer = xstrndup(name, strlen(name) - strlen(".json"));
+		autofree char *layer = xstrndup(name, strlen(name) - strlen(".json")), *path = store_path(prune->store, "layers", name);
 
-		/* of a layer that was never completed, or is gone just now */
-		return prune->alone && !prune->dry_run && !store_layer_exists(prune->store, layer) ? leftover_remove(prune, "layers", name, err) : 0;
+		/* of a layer that was never completed; one that was removed just now took its file along */
+		return prune->alone && fs_exists(path) && !store_layer_exists(prune->store, layer) ? leftover_remove(prune, "layers", name, err) : 0;
 	}
 	if (mark == MARK_USED || (mark && !strchr(name, '@')))
 		return 0;
