@@ -25,7 +25,7 @@ static void stop(struct local_site *local)
 
 static json_t *storage_body(long long mib, long long base)
 {
-	return json_pack("{s:I, s:I, s:b}", "size", (json_int_t)(mib * MIB), "base", (json_int_t)base, "mounted", 1);
+	return json_pack("{s:I, s:I, s:b, s:b}", "size", (json_int_t)(mib * MIB), "base", (json_int_t)base, "mounted", 1, "reserved", 1);
 }
 
 static json_t *volume_body(const char *name, long long mib, bool keep, long long owner)

@@ -20,7 +20,7 @@
 
 /*
  * How it works: an image is made under another name: truncated to its size, given an ext4 by mke2fs, then
- * its holes are reserved by fallocate (which keeps what mke2fs wrote), brought to the disk and renamed. The inode
+ * its holes are reserved by fallocate (which keeps what mke2fs wrote) where that is asked for, brought to the disk and renamed. The inode
  * tables are holes, which read as zeros, so neither mke2fs nor the kernel has to write them (lazy_itable_init,
  * noinit_itable).
  *
@@ -71,14 +71,17 @@ int64_t image_file_size(const char *path)
 	return (int64_t)((le_read(fd, SUPERBLOCK + BLOCKS_LOW, 4) | le_read(fd, SUPERBLOCK + BLOCKS_HIGH, 4) << 32) * BLOCK);
 }
 
-/* Makes the file at least that large with all of it reserved; on a file system that cannot reserve it is sparse. */
-static int space_reserve(const char *path, int64_t size, struct error *err)
+/* Makes the file at least that large, all of it reserved when it is to be; on a file system that cannot reserve it is sparse. */
+static int space_take(const struct image_file *file, const char *path, struct error *err)
 {
 	autofd int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	int64_t size = file->size / BLOCK * BLOCK;
 
 	if (fd < 0)
 		return error_set_errno(err, errno, "cannot open %s", path);
-	if (fallocate(fd, 0, 0, size) < 0 && (errno != EOPNOTSUPP || (image_file_size(path) < size && ftruncate(fd, size) < 0))) {
+	if (!file->reserve && image_file_size(path) < size && ftruncate(fd, size) < 0)
+		return error_set_errno(err, errno, "cannot give %s its size", path);
+	if (file->reserve && fallocate(fd, 0, 0, size) < 0 && (errno != EOPNOTSUPP || (image_file_size(path) < size && ftruncate(fd, size) < 0))) {
 		int errnum = errno;
 
 		error_set_errno(err, errnum, "cannot reserve %" PRId64 " MiB for %s", size >> 20, path);
@@ -149,7 +152,7 @@ static int image_make_at(const struct image_file *file, const char *path, struct
 		return error_set_errno(err, errno, "cannot create %s", path);
 	if (ftruncate(fd, file->size / BLOCK * BLOCK) < 0)
 		return error_set_errno(err, errno, "cannot give %s its size", path);
-	if (file_system_make(file, path, err) < 0 || space_reserve(path, file->size / BLOCK * BLOCK, err) < 0)
+	if (file_system_make(file, path, err) < 0 || space_take(file, path, err) < 0)
 		return -1;
 	if (rename(path, file->path) < 0)
 		return error_set_errno(err, errno, "cannot rename %s", path);
@@ -218,7 +221,7 @@ static int image_enlarge(const struct image_file *file, struct error *err)
 
 	if (growth_begin(file, err) < 0)
 		return -1;
-	if (space_reserve(file->path, file->size / BLOCK * BLOCK, err) == 0)
+	if (space_take(file, file->path, err) == 0)
 		return 0;
 	return growth_undo(file, before, &undo) < 0 ? error_wrap(err, "%s", undo.message) : -1;
 }
@@ -261,6 +264,14 @@ static int image_own(const struct image_file *file, struct error *err)
 	return 0;
 }
 
+/* Does it have (about) as many blocks as bytes? */
+static bool image_is_reserved(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && st.st_blocks * 512 >= st.st_size - (st.st_size >> 6);
+}
+
 int image_file_ensure(const struct image_file *file, struct error *err)
 {
 	int64_t size = image_file_size(file->path);
@@ -273,6 +284,8 @@ int image_file_ensure(const struct image_file *file, struct error *err)
 	if (!mounted && size >= 0 && image_is_dirty(file->path) && image_check(file->path, err) < 0)
 		return -1;
 	if (!mounted && size >= 0 && size < file->size / BLOCK * BLOCK && image_grow_unmounted(file, err) < 0)
+		return -1;
+	if (file->reserve && !image_is_reserved(file->path) && space_take(file, file->path, err) < 0)
 		return -1;
 	return image_mount(file, err) < 0 ? -1 : image_own(file, err);
 }

@@ -122,6 +122,7 @@ static int storage_create(struct site *site, struct resource *resource, struct e
 	struct image_file file = {
 		.path = image, .point = point, .identity = identity,
 		.size = json_get_int(resource->body, "size", 0), .owner = (uint32_t)json_get_int(resource->body, "base", 0),
+		.reserve = json_get_bool(resource->body, "reserved", false),
 	};
 
 	if (local_mark_write(site, MARK_KEPT, resource, err) < 0)

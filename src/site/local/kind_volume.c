@@ -78,6 +78,7 @@ static int volume_mount(struct site *site, const struct resource *resource, stru
 	struct image_file file = {
 		.path = image, .point = dir, .identity = identity,
 		.size = json_get_int(resource->body, "size", 0), .owner = (uint32_t)json_get_int(resource->body, "owner", 0),
+		.reserve = true,
 	};
 
 	if (image_file_ensure(&file, err) < 0 || volume_grow(&file, err) < 0) {

@@ -81,6 +81,7 @@ static const struct kind_field bridge_fields[] = {
 static const struct kind_field storage_fields[] = {
 	OWNED("size", "of the image, in bytes; grows, never shrinks"),
 	OWNED("base", "uid of the tenant's root, which owns what is in it"),
+	OWNED_OR("reserved", "false", "its space is taken from the disk at once: a guarantee, not a ceiling"),
 	OWNED("mounted", "it is there for instances"),
 	DECISIONS, END,
 };

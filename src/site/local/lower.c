@@ -150,12 +150,19 @@ static void lower_storage(const struct lowering *lowering, const struct tenant *
 {
 	autofree char *key = xasprintf("%s/storage", tenant->name);
 	int64_t wanted = tenant->limit.storage, there = json_get_int(json_get_object(lowering->facts, "storage"), tenant->name, 0);
+	int64_t quota = tenant->quota.storage;
+	bool reserved = quota != AMOUNT_NONE && quota >= wanted;
 	struct resource *resource;
 
 	if (there > wanted)
 		lower_note(lowering, "the storage of tenant %s stays at %" PRId64 " MiB: it never shrinks", tenant->name, there >> 20);
+	if (quota == AMOUNT_NONE)
+		lower_note(lowering, "the storage of a tenant without quota.storage is a ceiling: its space is not reserved");
+	else if (!reserved)
+		lower_note(lowering, "quota.storage of tenant %s is guaranteed by admission only: space is reserved where limit.storage is no larger", tenant->name);
 	resource = lower_add(lowering, "storage", key, NULL,
-			     json_pack("{s:I, s:I, s:b}", "size", (json_int_t)MAX(wanted, there), "base", (json_int_t)tenant_base(lowering, tenant->name), "mounted", 1));
+			     json_pack("{s:I, s:I, s:b, s:b}", "size", (json_int_t)MAX(wanted, there), "base", (json_int_t)tenant_base(lowering, tenant->name),
+				       "mounted", 1, "reserved", (int)reserved));
 	after(resource, "host/runtime");
 	after(resource, "%s/ids", tenant->name);
 }

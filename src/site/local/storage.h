@@ -5,8 +5,8 @@
 /*
  * File systems in image files: a tenant's storage and the volumes with a size of their own.
  *
- * Space is reserved when the image is made (where the file system below can), so that a tenant's write
- * never fails because somebody else filled the disk. An image has its name only once it is complete.
+ * Space that was promised is reserved when the image is made (where the file system below can), so that a tenant's
+ * write never fails because somebody else filled the disk; what is only a ceiling is sparse. An image has its name only once it is complete.
  */
 
 #include "local.h"
@@ -15,6 +15,7 @@ struct image_file {
 	const char *path, *point;	/* absolute */
 	const char *identity;		/* "<deployment>/<key>": its UUID comes from this */
 	int64_t size;			/* bytes */
+	bool reserve;
 	uint32_t owner;			/* uid and gid of its root folder and, shifted when it was another, of all in it */
 };
 
