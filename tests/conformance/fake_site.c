@@ -119,7 +119,7 @@ void fake_world_forget_log(struct fake_world *world)
 struct fake_thing *fake_world_find(struct fake_world *world, const char *key)
 {
 	vec_each(&world->things, thing)
-		if (streq(thing->resource->key, key) && thing->resource->origin == ORIGIN_OURS)
+		if (streq(thing->resource->key, key) && thing->resource->origin == ORIGIN_OURS && !str_equal(thing->resource->deployment, FAKE_OTHER))
 			return thing;
 	return NULL;
 }
@@ -127,7 +127,7 @@ struct fake_thing *fake_world_find(struct fake_world *world, const char *key)
 static struct fake_thing *find_id(struct fake_world *world, const char *key, const char *id)
 {
 	vec_each(&world->things, thing)
-		if (streq(thing->resource->key, key) && (!id || streq(thing->resource->id, id)))
+		if (streq(thing->resource->key, key) && (!id || streq(thing->resource->id, id)) && !str_equal(thing->resource->deployment, FAKE_OTHER))
 			return thing;
 	return NULL;
 }
@@ -402,7 +402,8 @@ static struct fake_thing *find_existing(struct fake_world *world, const struct r
 	bool create_first = kind_find(fake_kinds, resource->kind)->create_first;
 
 	vec_each(&world->things, thing) {
-		if (!streq(thing->resource->key, resource->key) || thing->resource->origin != ORIGIN_OURS)
+		if (!streq(thing->resource->key, resource->key) || thing->resource->origin != ORIGIN_OURS ||
+		    str_equal(thing->resource->deployment, FAKE_OTHER))
 			continue;
 		if (!create_first || json_equal(json_object_get(thing->resource->body, "flavour"), json_object_get(resource->body, "flavour")))
 			return thing;

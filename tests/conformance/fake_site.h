@@ -43,6 +43,7 @@ struct fake_world {
 struct fake_world *fake_world_new(void);
 void fake_world_free(struct fake_world *world);
 void fake_world_use(struct fake_world *world);	/* what the next open opens */
+#define FAKE_OTHER "other"	/* a deployment that is never the one under test: its things are found by list alone */
 /* Things by other hands: a foreign one, one of another deployment, a second one of a key. */
 void fake_world_put(struct fake_world *world, enum origin origin, const char *deployment, const char *kind, const char *key, const char *body);
 struct fake_thing *fake_world_find(struct fake_world *world, const char *key);

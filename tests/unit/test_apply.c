@@ -459,7 +459,9 @@ static void foreign_things_stay(void **state)
 	want(f, "image", "image/abc", json_pack("{s:s}", "digest", "abc"));
 	assert_ok(apply(f, &make, &report, &err));
 	assert_int_equal(report.done, 7);
+	assert_int_equal(fake_world_count(f->world, "lab"), 7);
 	assert_ok(apply(f, &destroy_data, &report, &err));
+	assert_int_equal(fake_world_count(f->world, "lab"), 0);
 	assert_int_equal(fake_world_count(f->world, "other"), 1);
 	assert_int_equal(fake_world_count(f->world, NULL), 2);
 	fixture_free(f);
