@@ -2,8 +2,8 @@
 /* From a decoded document into the intent: what depends on several fields, and the notes. */
 #include "spec_internal.h"
 
-static const char *const tenant_words[] = { "parent", "borrowingLimit", "lendingLimit", "reclaim", "order", "usageHalfLife", NULL };
-static const char *const workload_words[] = { "priority", "preemptible", "disruptionBudget", "minReplicas", "groups", "timeLimit", "arrival", "duration",
+static const char *const tenant_words[] = { "members", "parent", "borrowingLimit", "lendingLimit", "reclaim", "order", "usageHalfLife", NULL };
+static const char *const workload_words[] = { "pullSecret", "priority", "preemptible", "disruptionBudget", "minReplicas", "groups", "timeLimit", "arrival", "duration",
 					"nodeSelector", "tolerations", "affinity", "antiAffinity", "topology", "mig", NULL };
 static const char *const service_words[] = { "concurrency", "scale", NULL };
 static const char *const site_words[] = { "starvation", NULL };
@@ -154,6 +154,13 @@ static void check_method_words(struct reading *reading, const struct document *d
 			      "%s/%s has no image; give an image, or a kernel for a unikernel", workload->tenant, workload->name);
 }
 
+static void note_gpu(struct reading *reading, const struct workload *workload)
+{
+	if (workload->resources.gpu != AMOUNT_NONE && workload->resources.gpu > 0)
+		vec_push(&reading->intent->notes, (const char *)arena_printf(&reading->intent->arena,
+			 "workload %s/%s: resources.gpu is read and checked; nothing acts on it yet", workload->tenant, workload->name));
+}
+
 static void fill_workload(struct reading *reading, const struct document *document, struct workload *workload)
 {
 	workload->name = document->name;
@@ -164,6 +171,7 @@ static void fill_workload(struct reading *reading, const struct document *docume
 	sum_groups(reading, document, workload);
 	workload->min_replicas = otherwise(workload->min_replicas, workload->replicas);
 	check_method_words(reading, document, workload);
+	note_gpu(reading, workload);
 	note_words(reading, document, workload_words, workload->service ? "service" : "workload");
 }
 

@@ -41,8 +41,12 @@ static int add_file(struct files *files, const char *path, struct error *err)
 	char *text;
 	size_t n;
 
-	if (fs_read_file(path, YAML_SIZE_MAX, &text, &n, err) < 0)
-		return -1;
+	if (fs_read_file(path, YAML_SIZE_MAX, &text, &n, err) < 0) {
+		if (err->code != ERROR_NOT_FOUND)
+			return -1;
+		err->code = ERROR_INPUT;	/* the user named it */
+		return error_hint(err, "insula init writes a file to begin with");
+	}
 	return add_text(files, path, text, n, err);
 }
 

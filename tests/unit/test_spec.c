@@ -137,9 +137,11 @@ static void workloads_and_services(void **state)
 	assert_int_equal(model->service->protocol, PROTOCOL_TCP);
 	assert_int_equal(model->service->scale_max, 1);
 	assert_null(intent_workload(&intent, "audio", "train"));
-	assert_int_equal(intent.notes.n, 2);
-	assert_string_equal(intent.notes.items[0], "workload vision/train: priority is read and checked; nothing acts on it yet");
-	assert_string_equal(intent.notes.items[1], "kind Study is read and checked; nothing acts on it yet");
+	assert_int_equal(intent.notes.n, 4);
+	assert_string_equal(intent.notes.items[0], "tenant vision: members is read and checked; nothing acts on it yet");
+	assert_string_equal(intent.notes.items[1], "workload vision/train: resources.gpu is read and checked; nothing acts on it yet");
+	assert_string_equal(intent.notes.items[2], "workload vision/train: priority is read and checked; nothing acts on it yet");
+	assert_string_equal(intent.notes.items[3], "kind Study is read and checked; nothing acts on it yet");
 	intent_clear(&intent);
 }
 
@@ -184,6 +186,7 @@ static void folders_and_files_are_read(void **state)
 	json_decref(sources);
 	paths[0] = "/nonexistent/file.yaml";
 	assert_fails(spec_read(paths, 1, &intent, &findings, &err), "/nonexistent/file.yaml");
+	assert_int_equal(err.code, ERROR_INPUT);
 	temp_dir_remove(dir);
 }
 
