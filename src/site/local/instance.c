@@ -136,11 +136,11 @@ static int image_load(struct preparation *prep, struct error *err)
 static int network_load(struct preparation *prep, struct error *err)
 {
 	autofree char *key = xasprintf("%s/link", prep->resource->key), *netns = fs_join(prep->files->dir, FILE_NETNS);
-	autoresource struct resource *link = NULL;
+	autoresource struct resource *link = resource_new("local", "link", key, json_object());
 	struct error missing = { 0 };
 	const char *address;
 
-	if (local_mark_read(prep->site, MARK_UNTIL_REBOOT, key, &link, &missing) < 0) {
+	if (local_link.get(prep->site, link, &missing) < 0) {
 		if (missing.code == ERROR_NOT_FOUND)
 			return 0;
 		*err = missing;
