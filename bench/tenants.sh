@@ -33,34 +33,35 @@ file() {
 	printf 'apiVersion: insula.dev/v1\nkind: Site\nmetadata: {name: bench-tenants}\nspec: {driver: local}\n'
 	i=1
 	while [ $i -le "$1" ]; do
-		printf -- '---\napiVersion: insula.dev/v1\nkind: Tenant\nmetadata: {name: t%d}\nspec:\n  quota: {cpu: 1m, memory: 4Mi, instances: 1}\n  limit: {cpu: 1, memory: 16Mi, pids: 32}\n' $i
-		printf -- '---\napiVersion: insula.dev/v1\nkind: Workload\nmetadata: {name: w, tenant: t%d}\nspec:\n  image: bench\n  command: [/bin/busybox, sleep, "1000000000"]\n  resources: {cpu: 1m, memory: 8Mi}\n' $i
+		printf -- '---\napiVersion: insula.dev/v1\nkind: Tenant\nmetadata: {name: t%d}\nspec:\n  quota: {cpu: 5m, memory: 4Mi, instances: 1}\n  limit: {cpu: 1, memory: 16Mi, storage: 16Mi, pids: 32}\n' $i
+		printf -- '---\napiVersion: insula.dev/v1\nkind: Workload\nmetadata: {name: w, tenant: t%d}\nspec:\n  image: bench\n  command: [/bin/busybox, sleep, "1000000000"]\n  resources: {cpu: 10m, memory: 8Mi}\n' $i
 		i=$((i + 1))
 	done
 }
 
 now() { date +%s%N; }
-available() { awk '/^MemAvailable:/ { print $2 }' /proc/meminfo; }
+# what is in use and no cache, kernel included: KiB
+used() { awk '{ v[$1] = $2 } END { print v["MemTotal:"] - v["MemFree:"] - v["Buffers:"] - v["Cached:"] - v["SReclaimable:"] }' /proc/meminfo; }
 
 printf '%8s %10s %12s %12s %14s %12s %10s\n' tenants apply 'per tenant' 'again' 'memory' 'per tenant' destroy
 for round in $(seq "$rounds"); do
 	for n in "$@"; do
 		file "$n" >"$work/lab.yaml"
 		sync
-		before=$(available)
+		before=$(used)
 		up=1
 		t0=$(now)
 		here apply "$work/lab.yaml" --quiet >/dev/null
 		t1=$(now)
 		sleep 1
-		after=$(available)
+		after=$(used)
 		t2=$(now)
 		here apply "$work/lab.yaml" --quiet >/dev/null
 		t3=$(now)
 		here destroy --deployment bench-tenants --all --yes --delete-data --quiet >/dev/null
 		t4=$(now)
 		up=0
-		echo "$n $(((t1 - t0) / 1000000)) $(((t3 - t2) / 1000000)) $((before - after)) $(((t4 - t3) / 1000000))" | tee -a "$work/results" |
+		echo "$n $(((t1 - t0) / 1000000)) $(((t3 - t2) / 1000000)) $((after - before)) $(((t4 - t3) / 1000000))" | tee -a "$work/results" |
 			awk '{ printf "%8d %8.2f s %9.1f ms %9.2f s %10.1f MiB %8.2f MiB %8.2f s\n", $1, $2 / 1000, $2 / $1, $3 / 1000, $4 / 1024, $4 / 1024 / $1, $5 / 1000 }'
 	done
 done

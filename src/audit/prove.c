@@ -286,6 +286,11 @@ static void order_endpoints(struct scene *scene, endpoints *order)
 	vec_clear(&all);
 }
 
+static int compare_subjects(const void *a, const void *b)
+{
+	return strcmp(((const struct subject *)a)->tenant, ((const struct subject *)b)->tenant);
+}
+
 /* Each tenant with its first two instances that can be entered. */
 static void build_subjects(struct scene *scene)
 {
@@ -308,6 +313,8 @@ static void build_subjects(struct scene *scene)
 		else
 			prove_skip(scene, scene->subjects.items[i].tenant, "not proven: the tenant has no instance here");
 	scene->subjects.n = kept;
+	if (kept)
+		qsort(scene->subjects.items, kept, sizeof(struct subject), compare_subjects);
 	vec_each(&scene->subjects, s)
 		find_gateway(scene, s);
 }
