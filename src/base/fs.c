@@ -191,7 +191,7 @@ int64_t fs_free_bytes(const char *path)
 	struct statvfs st;
 	int64_t bytes;
 
-	if (statvfs(path, &st) < 0 || __builtin_mul_overflow(st.f_bfree, st.f_frsize, &bytes))
+	if (statvfs(path, &st) < 0 || __builtin_mul_overflow(st.f_bavail, st.f_frsize, &bytes))
 		return -1;
 	return bytes;
 }

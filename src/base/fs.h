@@ -25,7 +25,7 @@ int fs_make_dirs(const char *path, mode_t mode, struct error *err) WARN_UNUSED;	
 int fs_remove_tree(const char *path, struct error *err) WARN_UNUSED;
 bool fs_exists(const char *path);		/* lstat */
 bool fs_is_dir(const char *path);
-int64_t fs_free_bytes(const char *path);	/* for root; -1 when unknown */
+int64_t fs_free_bytes(const char *path);	/* without what is reserved: some file systems deny that even to root; -1 when unknown */
 char *fs_join(const char *a, const char *b);	/* "a/b" with one slash; b absolute gives b; caller frees */
 char *fs_dirname(const char *path);
 char *fs_absolute(const char *base, const char *path);	/* lexical: base + path, "." and ".." resolved by text */

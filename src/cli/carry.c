@@ -92,6 +92,14 @@ static void event_seen(void *arg, const struct apply_event *event)
 		progress_event(watcher->progress, event);
 }
 
+static void note_seen(void *arg, const char *key, const char *text, int64_t done, int64_t total)
+{
+	const struct watcher *watcher = arg;
+
+	if (watcher->progress)
+		progress_note(watcher->progress, key, text, done, total);
+}
+
 int carry_out(struct session *session, struct plan *plan, bool delete_data, struct apply_report *ret_report)
 {
 	struct cli *cli = session->cli;
@@ -111,8 +119,11 @@ int carry_out(struct session *session, struct plan *plan, bool delete_data, stru
 
 	if (!cli->json && !cli->quiet)
 		watcher.progress = progress_new(stderr, cli->live, cli->color, plan_change_count(plan));
+	deployment->config.progress = note_seen;
+	deployment->config.progress_arg = &watcher;
 	if (apply_run(plan, deployment->ops, deployment->site, deployment->state, &options, &report, &err) < 0)
 		status = error_exit_status(err.code);
+	deployment->config.progress = NULL;
 	progress_free(watcher.progress);
 	if (ret_report)
 		*ret_report = report;

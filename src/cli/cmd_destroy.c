@@ -82,10 +82,14 @@ static int destroy_scope(struct cli *cli, const char *tenant)
 	int status;
 
 	plan_init(&plan);
-	if (session_stored(&session, cli, tenant, &err) < 0 || session_open(&session, cli, true, false, &err) < 0)
+	if (session_open(&session, cli, true, false, &err) < 0 || (tenant && session_tenant(&session, tenant, &err) < 0))
 		return output_error(cli, &err);
-	if (tenant && deployment_expand(&session.deployment, &err) < 0)
-		return output_error(cli, &err);
+	/* What stays is what the last file says without this tenant. Where that file no longer reads, what all share stays as it is. */
+	if (tenant && session.deployment.intent) {
+		intent_without_tenant(session.deployment.intent, tenant);
+		if (deployment_expand(&session.deployment, &err) < 0)
+			return output_error(cli, &err);
+	}
 	if (deployment_list(&session.deployment, &err) < 0 || deployment_plan(&session.deployment, &options, &plan, &err) < 0)
 		return output_error(cli, &err);
 	if (plan_change_count(&plan) > 0) {
@@ -102,8 +106,6 @@ static int destroy_scope(struct cli *cli, const char *tenant)
 	} else {
 		output_summary(cli, "nothing to remove%s%s", tenant ? " of " : "", tenant ? tenant : "");
 	}
-	if (tenant && session_forget(&session, tenant, &err) < 0)
-		return output_error(cli, &err);
 	status = sweep(&session, tenant, left, &err) < 0 ? output_error(cli, &err) : 0;
 	if ((plan_change_count(&plan) > 0 || status) && receipt_write(&session, &plan, tenant ? tenant : "all", left, &err) < 0)
 		return output_error(cli, &err);

@@ -47,7 +47,7 @@ static int exec_run(struct cli *cli)
 	autofree char *key = NULL;
 	struct error err;
 
-	if (session_stored(&session, cli, NULL, &err) < 0 || session_open(&session, cli, false, false, &err) < 0 ||
+	if (session_open(&session, cli, false, false, &err) < 0 ||
 	    session_instance(&session, cli->operands[0], &key, &err) < 0)
 		return exec_failed(cli, &err);
 	if (cli->operand_n < 2) {
@@ -102,13 +102,11 @@ static int shell_run(struct cli *cli)
 	struct error err;
 	int status;
 
-	if (session_stored(&session, cli, NULL, &err) < 0 || session_open(&session, cli, false, false, &err) < 0 ||
+	if (session_open(&session, cli, false, false, &err) < 0 ||
 	    session.deployment.ops->usage(session.deployment.site, false, shell_seen, &search, &err) < 0)
 		return exec_failed(cli, &err);
 	if (!search.key) {
-		if (session.has_intent && !intent_tenant(&session.intent, search.tenant))
-			error_set(&err, ERROR_NOT_FOUND, "there is no tenant '%s'", search.tenant);
-		else
+		if (session_tenant(&session, search.tenant, &err) == 0)
 			error_set(&err, ERROR_NOT_FOUND, "nothing of %s%s%s is running", search.tenant, search.workload ? "/" : "", search.workload ? search.workload : "");
 		error_hint(&err, "insula status lists what is");
 		return exec_failed(cli, &err);

@@ -102,25 +102,25 @@ static char *usage_text(const struct usage *usage, const char *digest)
 }
 
 /* The limit that the last applied Site sets, or the one that every Site has without saying so. */
-static int store_limit(struct cli *cli, int64_t *ret, struct error *err)
+static int64_t store_limit(struct cli *cli)
 {
-	static const char plain[] = "apiVersion: insula.dev/v1\nkind: Site\nmetadata: {name: local}\nspec: {driver: local}\n";
-	const struct source source = { "site", plain, sizeof(plain) - 1 };
-	autosession struct session session = { 0 };
-	struct findings findings = { 0 };
-	struct error unnamed;
-	int r = 0;
+	struct site_intent standard;
+	autofree char *name = NULL;
+	autostate struct state *state = NULL;
+	autojson json_t *files = NULL;
+	struct intent intent;
+	struct error ignored;	/* which of several deployments would be asked does not matter enough to insist */
+	int64_t limit;
 
-	/* which of several deployments would be asked does not matter enough to insist */
-	if (session_stored(&session, cli, NULL, &unnamed) < 0 || !session.has_intent) {
-		intent_init(&session.intent);
-		session.has_intent = true;
-		r = spec_parse(&source, 1, &session.intent, &findings, err);
-		findings_clear(&findings);
-	}
-	if (r == 0)
-		*ret = session.intent.site.image_store_limit;
-	return r;
+	site_intent_default(&standard, "local");
+	limit = standard.image_store_limit;
+	if (session_name(cli, &name, &ignored) < 0 || state_open(cli->state_dir, name, false, &state, &ignored) < 0 ||
+	    state_document(state, "files", &files, &ignored) < 0 || !files)
+		return limit;
+	if (intent_from_files(files, &intent, &ignored) == 0)
+		limit = intent.site.image_store_limit;
+	intent_clear(&intent);
+	return limit;
 }
 
 static void store_close(struct image_store **store)
@@ -132,11 +132,8 @@ static void store_close(struct image_store **store)
 static int store_open(struct cli *cli, struct image_store **ret, struct error *err)
 {
 	autofree char *dir = fs_join(cli->state_dir, "images");
-	int64_t limit = 0;
 
-	if (store_limit(cli, &limit, err) < 0)
-		return -1;
-	return image_store_open(dir, limit, ret, err);
+	return image_store_open(dir, store_limit(cli), ret, err);
 }
 
 /* ---- import ---- */

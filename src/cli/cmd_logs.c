@@ -11,8 +11,7 @@ static int logs_run(struct cli *cli)
 	int64_t tail;
 	struct error err;
 
-	if (cli_int(cli, "tail", 0, 1000000000, -1, &tail, &err) < 0 || session_stored(&session, cli, NULL, &err) < 0 ||
-	    session_open(&session, cli, false, false, &err) < 0 || session_instance(&session, cli->operands[0], &key, &err) < 0)
+	if (cli_int(cli, "tail", 0, 1000000000, -1, &tail, &err) < 0 || session_open(&session, cli, false, false, &err) < 0 || session_instance(&session, cli->operands[0], &key, &err) < 0)
 		return output_error(cli, &err);
 	fflush(stdout);
 	if (session.deployment.ops->logs(session.deployment.site, key, STDOUT_FILENO, cli_flag(cli, "follow"), tail, &output_stop, &err) < 0)

@@ -10,14 +10,18 @@ static int restore_run(struct cli *cli)
 	int status;
 
 	plan_init(&plan);
-	if (session_stored(&session, cli, NULL, &err) < 0)
+	if (session_open(&session, cli, true, false, &err) < 0)
 		return output_error(cli, &err);
-	if (!session.has_intent) {
-		error_set(&err, ERROR_NOT_FOUND, "nothing was ever applied here: there is nothing to restore");
-		error_hint(&err, "insula apply FILE; or name the deployment with --deployment");
+	if (!session.deployment.intent) {
+		if (session.deployment.has_stored) {
+			err = session.deployment.stored_error;
+		} else {
+			error_set(&err, ERROR_NOT_FOUND, "nothing of deployment %s is applied: there is nothing to restore", session.deployment.config.deployment);
+			error_hint(&err, "insula apply FILE; or name the deployment with --deployment");
+		}
 		return output_error(cli, &err);
 	}
-	if (session_open(&session, cli, true, false, &err) < 0 || deployment_expand(&session.deployment, &err) < 0 || deployment_list(&session.deployment, &err) < 0 ||
+	if (deployment_expand(&session.deployment, &err) < 0 || deployment_list(&session.deployment, &err) < 0 ||
 	    deployment_plan(&session.deployment, &options, &plan, &err) < 0)
 		return output_error(cli, &err);
 	if (cli->json)

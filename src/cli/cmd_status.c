@@ -95,19 +95,14 @@ static int status_run(struct cli *cli)
 
 	if (cli->operand_n)
 		view.only = cli->operands[0];
-	if (session_stored(&session, cli, NULL, &err) < 0)
-		return output_error(cli, &err);
-	if (!session.has_intent && !cli_flag(cli, "names")) {
-		output_summary(cli, "nothing was applied here yet. A first file: insula init");
-		return 0;
-	}
 	if (session_open(&session, cli, false, false, &err) < 0)
 		return output_error(cli, &err);
-	if (view.only && !intent_tenant(&session.intent, view.only)) {
-		error_set(&err, ERROR_NOT_FOUND, "there is no tenant '%s'", view.only);
-		error_hint(&err, "insula status without a name lists all");
-		return output_error(cli, &err);
+	if (!session.deployment.intent && !view.names) {
+		output_summary(cli, "nothing is applied here. A first file: insula init");
+		return 0;
 	}
+	if (view.only && session_tenant(&session, view.only, &err) < 0)
+		return output_error(cli, &err);
 	view.table = table_new((const char *const[]){ "INSTANCE", "METHOD", "STATE", "AGE", "CPU", "MEMORY", "PEAK", "ADDRESS", NULL });
 	r = session.deployment.ops->usage(session.deployment.site, false, row_seen, &view, &err);
 	if (r == 0 && !cli->json && !view.names && view.shown)
@@ -115,8 +110,9 @@ static int status_run(struct cli *cli)
 	table_free(view.table);
 	if (r < 0)
 		return output_error(cli, &err);
-	output_summary(cli, "%s: %zu tenant%s, %zu instance%s, %zu running, %zu failed", session.deployment.config.deployment, session.intent.tenants.n,
-		       session.intent.tenants.n == 1 ? "" : "s", view.shown, view.shown == 1 ? "" : "s", view.running, view.failed);
+	size_t tenants = session.deployment.intent ? session.deployment.intent->tenants.n : 0;
+	output_summary(cli, "%s: %zu tenant%s, %zu instance%s, %zu running, %zu failed", session.deployment.config.deployment, tenants,
+		       tenants == 1 ? "" : "s", view.shown, view.shown == 1 ? "" : "s", view.running, view.failed);
 	return 0;
 }
 
@@ -132,7 +128,7 @@ const struct command command_status = {
 	.description = "Lists the instances of a deployment: how each runs, its state, age, use of cpu and memory, and its address.",
 	.options = options,
 	.examples = "  insula status\n  insula status vision --json\n",
-	.exits = "0 done\n1 error, or no such tenant\n5 not permitted\n",
+	.exits = "0 done\n1 error\n4 no such tenant\n5 not permitted\n",
 	.flags = COMMAND_ROOT,
 	.max_operands = 1,
 	.run = status_run,

@@ -59,8 +59,8 @@ static int top_sample(struct top *top, struct error *err)
 
 	vec_clear(&top->uses);
 	map_clear(&top->by_name);
-	vec_reserve(&top->uses, top->session->intent.tenants.n);
-	vec_each(&top->session->intent.tenants, tenant) {
+	vec_reserve(&top->uses, top->session->deployment.intent->tenants.n);
+	vec_each(&top->session->deployment.intent->tenants, tenant) {
 		struct tenant_use *use = vec_add(&top->uses);
 
 		use->tenant = tenant;
@@ -120,14 +120,12 @@ static int top_run(struct cli *cli)
 	struct error err;
 	int r;
 
-	if (cli_int(cli, "interval", 1, 3600, once ? 1 : 2, &interval, &err) < 0 || session_stored(&session, cli, NULL, &err) < 0)
+	if (cli_int(cli, "interval", 1, 3600, once ? 1 : 2, &interval, &err) < 0 || session_open(&session, cli, false, false, &err) < 0)
 		return output_error(cli, &err);
-	if (!session.has_intent) {
-		output_summary(cli, "nothing was applied here yet");
+	if (!session.deployment.intent) {
+		output_summary(cli, "nothing is applied here");
 		return 0;
 	}
-	if (session_open(&session, cli, false, false, &err) < 0)
-		return output_error(cli, &err);
 	r = top_sample(&top, &err);
 	while (r == 0 && !output_stop) {
 		clock_sleep_ms(&clock_system, interval * 1000);

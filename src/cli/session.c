@@ -124,15 +124,7 @@ int session_name(struct cli *cli, char **ret, struct error *err)
 	return r;
 }
 
-static void progress_print(void *arg, const char *key, const char *text, int64_t done, int64_t total)
-{
-	const struct cli *cli = arg;
-
-	if (cli->debug || (!cli->quiet && !cli->json && total > 0 && done == 0))
-		fprintf(stderr, "  %s: %s\n", key, text);
-}
-
-static const char *environment_value(void *arg, const char *name)
+static const char *environment_read(void *arg, const char *name)
 {
 	return getenv(name);
 }
@@ -147,7 +139,7 @@ int session_open(struct session *session, struct cli *cli, bool write, bool offl
 		.write = write,
 		.lock_wait_ms = 60 * 1000,
 		.files = session->files,
-		.environment = environment_value,
+		.environment = environment_read,
 	};
 	autofree char *name = NULL;
 
@@ -157,90 +149,31 @@ int session_open(struct session *session, struct cli *cli, bool write, bool offl
 	if (deployment_open(session_sites, session->has_intent ? &session->intent : NULL, name, &options, &session->deployment, err) < 0)
 		return -1;
 	session->open = true;
-	session->deployment.config.progress = progress_print;
-	session->deployment.config.progress_arg = cli;
 	return 0;
 }
 
-/* The state keeps the files as [{"name", "text"}] in the document "files", and the names of tenants destroyed since in "destroyed". */
 int session_parse(struct session *session, const json_t *files, struct error *err)
 {
-	struct findings findings = { 0 };
-	int r;
-
-	intent_init(&session->intent);
 	session->has_intent = true;
-	json_decref(session->files);
 	session->files = json_deep_copy(files);
-	r = parse_files(files, &session->intent, &findings, err);
-	findings_clear(&findings);
-	return r;
+	return intent_from_files(files, &session->intent, err);
 }
 
-int session_stored(struct session *session, struct cli *cli, const char *without, struct error *err)
+int session_tenant(struct session *session, const char *name, struct error *err)
 {
-	autofree char *name = NULL;
-	autostate struct state *state = NULL;
-	autojson json_t *files = NULL;
-	autojson json_t *destroyed = NULL;
-	struct error ignored;
-	size_t i;
-	json_t *gone;
+	const struct intent *intent = session->deployment.intent;
+	VEC(const char *) names = { 0 };
+	const char *near;
 
-	session->cli = cli;
-	if (session_name(cli, &name, err) < 0)
-		return -1;
-	if (state_open(cli->state_dir, name, false, &state, err) < 0)
-		return err->code == ERROR_NOT_FOUND ? 0 : -1;
-	if (state_document(state, "files", &files, err) < 0 || state_document(state, "destroyed", &destroyed, err) < 0)
-		return -1;
-	if (!files)
+	if (!intent || intent_tenant(intent, name))
 		return 0;
-	if (session_parse(session, files, &ignored) < 0) {
-		/* Taking down must work even when the file no longer reads, say after an upgrade. */
-		log_debug("the kept file does not read: %s", ignored.message);
-		intent_clear(&session->intent);
-		session->has_intent = false;
-		return 0;
-	}
-	json_array_foreach(destroyed, i, gone)
-		intent_without_tenant(&session->intent, json_string_value(gone));
-	if (without && !intent_tenant(&session->intent, without)) {
-		VEC(const char *) names = { 0 };
-		const char *near;
-
-		vec_each(&session->intent.tenants, tenant)
-			vec_push(&names, tenant->name);
-		vec_push(&names, NULL);
-		near = nearest_word(without, names.items);
-		vec_clear(&names);
-		/* One that was destroyed before, by a run that was cut short, may be destroyed again. */
-		json_array_foreach(destroyed, i, gone)
-			if (streq(json_string_value(gone), without))
-				return 0;
-		error_set(err, ERROR_INPUT, "deployment %s has no tenant '%s'", name, without);
-		return near ? error_hint(err, "did you mean %s?", near) : error_hint(err, "insula status lists them");
-	}
-	if (without)
-		intent_without_tenant(&session->intent, without);
-	return 0;
-}
-
-int session_forget(struct session *session, const char *tenant, struct error *err)
-{
-	autojson json_t *destroyed = NULL;
-	size_t i;
-	json_t *gone;
-
-	if (state_document(session->deployment.state, "destroyed", &destroyed, err) < 0)
-		return -1;
-	if (!destroyed)
-		destroyed = json_array();
-	json_array_foreach(destroyed, i, gone)
-		if (streq(json_string_value(gone), tenant))
-			return 0;
-	json_array_append_new(destroyed, json_string(tenant));
-	return state_set_document(session->deployment.state, "destroyed", destroyed, err);
+	vec_each(&intent->tenants, tenant)
+		vec_push(&names, tenant->name);
+	vec_push(&names, NULL);
+	near = nearest_word(name, names.items);
+	vec_clear(&names);
+	error_set(err, ERROR_INPUT, "deployment %s has no tenant '%s'", session->deployment.config.deployment, name);
+	return near ? error_hint(err, "did you mean %s?", near) : error_hint(err, "insula status lists them");
 }
 
 void session_close(struct session *session)

@@ -12,8 +12,8 @@
 struct session {
 	struct cli *cli;
 	struct intent intent;
-	bool has_intent;
-	json_t *files;		/* the texts that intent was read from, for restore and saved plans; or NULL */
+	bool has_intent;	/* a file was read; otherwise deployment.intent is what was last applied, or NULL */
+	json_t *files;		/* its texts */
 	struct deployment deployment;
 	bool open;
 };
@@ -28,11 +28,8 @@ int session_name(struct cli *cli, char **ret, struct error *err) WARN_UNUSED;
 int session_open(struct session *session, struct cli *cli, bool write, bool offline, struct error *err) WARN_UNUSED;
 /* Intent from texts: [{"name": ..., "text": ...}]. */
 int session_parse(struct session *session, const json_t *files, struct error *err) WARN_UNUSED;
-/* Reads the files that were last applied, as the state keeps them, without the tenants that were destroyed since and without
-   `without` (or NULL). Success with has_intent false when nothing was ever applied. ERROR_INPUT when `without` is no tenant of it. */
-int session_stored(struct session *session, struct cli *cli, const char *without, struct error *err) WARN_UNUSED;
-/* A destroyed tenant is not restored. Forgotten again by the next apply of a file. */
-int session_forget(struct session *session, const char *tenant, struct error *err) WARN_UNUSED;
+/* Is there such a tenant in what was applied? ERROR_INPUT names the nearest. True too when that file no longer reads. */
+int session_tenant(struct session *session, const char *name, struct error *err) WARN_UNUSED;
 void session_close(struct session *session);
 #define autosession CLEANUP(session_close)
 

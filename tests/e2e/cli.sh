@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The command line without a deployment: every command answers --help, says what is wrong with its
+# words, and exits as documented.
+. "$(dirname "$0")/lib.sh"
+
+commands=$("$INSULA" --help | sed -n 's/^  \([a-z]*\) .*/\1/p')
+
+is "$(echo "$commands" | wc -w)" 15 "fifteen commands are listed"
+for command in $commands; do
+	run "$INSULA" "$command" --help
+	is "$status" 0 "$command --help exits 0"
+	contains "$stdout" "usage: insula $command" "$command --help says how to use it"
+	contains "$stdout" "exit status:" "$command --help says its exit statuses"
+	is "$stderr" "" "$command --help prints nothing to standard error"
+	run "$INSULA" "$command" --no-such-option
+	is "$status" 4 "$command with an unknown option exits 4"
+	contains "$stderr" "no-such-option" "$command names the unknown option"
+	run "$INSULA" man "$command"
+	contains "$stdout" "# EXIT STATUS" "$command has a manual page"
+done
+
+exits_with 4 "no command exits 4" "$INSULA"
+exits_with 4 "an unknown command exits 4" "$INSULA" aply
+contains "$stderr" "did you mean 'apply'?" "the nearest command is named"
+exits_with 4 "a misspelt option exits 4" "$INSULA" plan --prun
+contains "$stderr" "did you mean --prune?" "the nearest option is named"
+exits_with 4 "an option without its value exits 4" "$INSULA" plan -o
+exits_with 4 "a value for a flag exits 4" "$INSULA" plan --check=yes
+exits_with 0 "--version exits 0" "$INSULA" --version
+contains "$stdout" "insula " "--version says the version"
+
+cd "$TEST_DIR" || exit 1
+exits_with 4 "plan without a file exits 4" "$INSULA" plan
+contains "$stderr" "insula init" "and says how to make one"
+exits_with 4 "a missing file exits 4 or 1" "$INSULA" plan --offline nowhere.yaml
+contains "$stderr" "nowhere.yaml" "and is named"
+
+exits_with 0 "init writes a first file" "$INSULA" init first.yaml
+exits_with 0 "which plans offline" "$INSULA" plan --offline first.yaml
+contains "$stdout" "vision" "and the plan names its tenants"
+exits_with 4 "init never overwrites" "$INSULA" init first.yaml
+exits_with 2 "plan --check exits 2 when something would change" "$INSULA" plan --offline --check first.yaml
+exits_with 0 "plan --json prints objects" "$INSULA" plan --offline --json first.yaml
+is "$(grep -vc '^{"v":1,"event":"' "$TEST_DIR/stdout")" 0 "each line of --json has version and event"
+
+printf 'apiVersion: insula.dev/v1\nkind: Tenant\nmetadata: {name: vision}\nspec:\n  quota: {memmory: 1Gi}\n' >typo.yaml
+exits_with 4 "an unknown field exits 4" "$INSULA" plan --offline typo.yaml
+contains "$stderr" "typo.yaml:5:" "with file and line"
+contains "$stderr" "memory" "and the nearest name"
+
+for shell in bash zsh fish; do
+	exits_with 0 "completion for $shell" "$INSULA" completion "$shell"
+	contains "$stdout" "insula" "which names the program"
+done
+"$INSULA" completion bash >completion.bash
+check "the completion for bash parses" bash -n completion.bash
+exits_with 4 "an unknown shell exits 4" "$INSULA" completion tcsh
+
+exits_with 0 "explain lists the kinds" "$INSULA" explain
+contains "$stdout" "tenant" "tenants among them"
+exits_with 0 "explain a field" "$INSULA" explain tenant.spec.quota.gpu
+exits_with 4 "explain of an unknown field exits 4" "$INSULA" explain tenant.spec.qouta
+contains "$stderr" "quota" "and names the nearest"
+exits_with 0 "the schema" "$INSULA" explain --schema
+check "is JSON" python3 -c 'import json,sys; json.load(open(sys.argv[1]))' "$TEST_DIR/stdout"
+exits_with 0 "the reference" "$INSULA" explain --reference
+
+exits_with 1 "no space for the output exits 1" sh -c "'$INSULA' explain --reference >/dev/full"
+
+done_testing
