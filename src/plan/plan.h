@@ -108,6 +108,8 @@ void plan_seal(struct plan *plan);			/* computes digest */
 /* A saved plan is a contract. */
 json_t *plan_to_json(const struct plan *plan);
 int plan_from_json(const json_t *json, struct plan *ret, struct error *err) WARN_UNUSED;
+/* The same, but the digest is computed, not held against the one that is there. */
+int plan_from_json_unsealed(const json_t *json, struct plan *ret, struct error *err) WARN_UNUSED;
 int plan_save(const struct plan *plan, const char *path, struct error *err) WARN_UNUSED;
 int plan_load(const char *path, struct plan *ret, struct error *err) WARN_UNUSED;
 /* Is `now`, made afresh from the same files, the same as `saved`? ERROR_CONFLICT says what moved. */
