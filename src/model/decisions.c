@@ -203,10 +203,10 @@ static void keep_subnet(struct making *making, struct place *place, const json_t
 {
 	struct prefix subnet;
 
-	if (!prefix_from(old, "subnet", &subnet) || subnet.length > SUBNET_LENGTH_MAX || subnet.length < making->pool.prefix.length ||
-	    (1LL << (32 - subnet.length)) - 3 < place->instances)
+	if (!prefix_from(old, "subnet", &subnet) || !prefix_pool_take(&making->pool, &subnet))
 		return;
-	if (prefix_pool_take(&making->pool, &subnet))
+	/* one that is too small is left, but nobody else gets it in the same round */
+	if (subnet.length <= SUBNET_LENGTH_MAX && (1LL << (32 - subnet.length)) - 3 >= place->instances)
 		place->subnet = subnet;
 }
 

@@ -318,8 +318,7 @@ static int read_decisions(struct deployment *deployment, json_t **ret, struct er
 		if (resource->origin != ORIGIN_OURS)
 			continue;
 		json_object_foreach(told, key, value)
-			if (!json_object_get(decisions, key))
-				json_object_set(decisions, key, value);
+			decisions_merge_live(decisions, key, value);
 	}
 	*ret = steal(&decisions);
 	return 0;
