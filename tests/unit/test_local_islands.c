@@ -86,6 +86,24 @@ static void rootfs_make(void)
 	}
 }
 
+/* An /etc of its own, where user ids are registered. */
+static void etc_make(void)
+{
+	static const char *const files[] = { "passwd", "group" };
+	autofree char *etc = fs_join(world.dir, "etc");
+	struct error err = { 0 };
+
+	assert_ok(fs_make_dirs(etc, 0755, &err));
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		autofree char *from = xasprintf("/etc/%s", files[i]), *to = fs_join(etc, files[i]), *text = NULL;
+		size_t n;
+
+		assert_ok(fs_read_file(from, 1 << 20, &text, &n, &err));
+		assert_ok(fs_replace_file(to, text, n, 0644, false, &err));
+	}
+	assert_int_equal(mount(etc, "/etc", NULL, MS_BIND, NULL), 0);
+}
+
 static int setup(void **state)
 {
 	autofree char *busybox = fs_find_program(PROC_PATH, "busybox");
@@ -96,6 +114,7 @@ static int setup(void **state)
 	world.rootfs = fs_join(world.dir, "rootfs");
 	world.name = xasprintf("islands-%d", getpid());
 	rootfs_make();
+	etc_make();
 	uplink_make();
 	world.usable = true;
 	return 0;
@@ -107,6 +126,7 @@ static int teardown(void **state)
 		return 0;
 	free(world.rootfs);
 	free(world.name);
+	umount2("/etc", MNT_DETACH);
 	temp_dir_remove(world.dir);
 	return 0;
 }

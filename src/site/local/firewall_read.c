@@ -86,6 +86,8 @@ static const struct firewall_tenant *tenant_of_bridge(const struct firewall *fir
 /* "tcp" and "8501" to "tcp/8501"; every port of it to "tcp" */
 static char *ports_text(const char *protocol, const char *ports)
 {
+	/* nft tells numbers where the machine has no /etc/protocols */
+	protocol = streq(protocol, "6") ? "tcp" : streq(protocol, "17") ? "udp" : protocol;
 	return streq(ports, "0-65535") ? xstrdup(protocol) : xasprintf("%s/%s", protocol, ports);
 }
 
