@@ -3,139 +3,12 @@
  * The whole path on a machine of its own (network and mount namespace): file, plan, apply, list, an empty second plan,
  * destroy, and a sweep that finds nothing. Two tenants run busybox; what they say is read from their logs.
  */
-#include "helper.h"
+#include "islands_fixture.h"
 
-#include "base/clock.h"
-#include "base/proc.h"
 #include "model/spec.h"
 #include "plan/deployment.h"
-#include "site/local/local.h"
-#include "site/local/netlink.h"
-#include "site/local/netns.h"
-
-#include <fcntl.h>
-#include <sched.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const struct site_ops *const sites[] = { &site_local, NULL };
-
-static struct {
-	char *dir, *rootfs, *name;
-	bool usable;
-} world;
-
-static void link_prepare(struct netlink *netlink, const char *name, const char *address)
-{
-	struct link_change up = { .up = true };
-	struct link_state link;
-	struct error err = { 0 };
-
-	assert_ok(netlink_link_get(netlink, name, &link, &err));
-	assert_ok(netlink_link_change(netlink, link.index, &up, &err));
-	if (address) {
-		struct address parsed;
-
-		assert_ok(address_parse(address, &parsed, &err));
-		assert_ok(netlink_address_set(netlink, link.index, &parsed, 24, &err));
-	}
-}
-
-/* An uplink that leads nowhere, with an MTU of its own. */
-static void uplink_make(void)
-{
-	struct veth_end near = { "up0", { 2, 0, 0, 0, 9, 1 } }, far = { "up1", { 2, 0, 0, 0, 9, 2 } };
-	struct prefix everything = { .address = { .family = AF_INET } };
-	autonetlink struct netlink *netlink = NULL;
-	struct error err = { 0 };
-	struct address gateway;
-	struct link_state link;
-
-	assert_ok(netlink_open(NETNS_HERE, &netlink, &err));
-	link_prepare(netlink, "lo", NULL);
-	autofd int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	assert_ok(netlink_veth_create(netlink, &near, 0, here, &far, 1400, &err));
-	link_prepare(netlink, "up1", NULL);
-	link_prepare(netlink, "up0", "192.168.60.1");
-	assert_ok(netlink_link_get(netlink, "up0", &link, &err));
-	assert_ok(address_parse("192.168.60.2", &gateway, &err));
-	assert_ok(netlink_route_set(netlink, &everything, &gateway, link.index, &err));
-}
-
-static void rootfs_make(void)
-{
-	static const char *const folders[] = { "bin", "tmp", "proc", "sys", "dev", "etc", "out" };
-	static const char *const applets[] = { "sh", "sleep", "echo", "cat", "ls", "id", "nc", "ping", "wget", "httpd", "touch", "true", "false", "dd" };
-	autofree char *busybox = fs_find_program(PROC_PATH, "busybox"), *to = fs_join(world.rootfs, "bin/busybox"), *data = NULL;
-	struct error err = { 0 };
-	size_t n;
-
-	assert_int_equal(chmod(world.dir, 0711), 0);	/* the way to a root file system is looked up as the tenant */
-	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
-		autofree char *path = fs_join(world.rootfs, folders[i]);
-
-		assert_ok(fs_make_dirs(path, 0755, &err));
-	}
-	assert_ok(fs_read_file(busybox, 16 << 20, &data, &n, &err));
-	assert_ok(fs_replace_file(to, data, n, 0755, false, &err));
-	for (size_t i = 0; i < ARRAY_LEN(applets); i++) {
-		autofree char *path = xasprintf("%s/bin/%s", world.rootfs, applets[i]);
-
-		assert_int_equal(symlink("busybox", path), 0);
-	}
-}
-
-/* An /etc of its own, where user ids are registered. */
-static void etc_make(void)
-{
-	static const char *const files[] = { "passwd", "group" };
-	autofree char *etc = fs_join(world.dir, "etc");
-	struct error err = { 0 };
-
-	assert_ok(fs_make_dirs(etc, 0755, &err));
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		autofree char *from = xasprintf("/etc/%s", files[i]), *to = fs_join(etc, files[i]), *text = NULL;
-		size_t n;
-
-		assert_ok(fs_read_file(from, 1 << 20, &text, &n, &err));
-		assert_ok(fs_replace_file(to, text, n, 0644, false, &err));
-	}
-	assert_int_equal(mount(etc, "/etc", NULL, MS_BIND, NULL), 0);
-}
-
-static int setup(void **state)
-{
-	autofree char *busybox = fs_find_program(PROC_PATH, "busybox");
-
-	if (geteuid() != 0 || !busybox || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return 0;
-	world.dir = temp_dir_make();
-	world.rootfs = fs_join(world.dir, "rootfs");
-	world.name = xasprintf("islands-%d", getpid());
-	rootfs_make();
-	etc_make();
-	uplink_make();
-	world.usable = true;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	if (!world.usable)
-		return 0;
-	free(world.rootfs);
-	free(world.name);
-	umount2("/etc", MNT_DETACH);
-	temp_dir_remove(world.dir);
-	return 0;
-}
-
-#define usable_needed() \
-	do { \
-		if (!world.usable) \
-			test_skip("needs root, busybox and new namespaces"); \
-	} while (0)
 
 /* One command of the user, as the command line does it. */
 struct session {
@@ -155,8 +28,8 @@ static void session_start(struct session *session, const char *text)
 	struct error err = { 0 };
 
 	*session = (struct session){ 0 };
-	session->state_dir = fs_join(world.dir, "state");
-	session->run_dir = fs_join(world.dir, "run");
+	session->state_dir = fs_join(machine.dir, "state");
+	session->run_dir = fs_join(machine.dir, "run");
 	session->program_dir = fs_join(build ? build : ".", "guest");
 	options = (struct deployment_options){
 		.state_dir = session->state_dir, .run_dir = session->run_dir, .program_dir = session->program_dir, .write = true, .lock_wait_ms = 5000,
@@ -167,7 +40,7 @@ static void session_start(struct session *session, const char *text)
 		session->files = json_pack("[{s:s, s:s}]", "name", "lab.yaml", "text", text);
 		options.files = session->files;
 	}
-	assert_ok(deployment_open(sites, text ? &session->intent : NULL, world.name, &options, &session->deployment, &err));
+	assert_ok(deployment_open(sites, text ? &session->intent : NULL, machine.name, &options, &session->deployment, &err));
 }
 
 static void session_end(struct session *session)
@@ -277,7 +150,7 @@ static void destroy(bool delete_data)
 	json_decref(left);
 	session_end(&session);
 	{
-		autofree char *run = fs_join(world.dir, "run");
+		autofree char *run = fs_join(machine.dir, "run");
 
 		assert_false(fs_exists(run));
 	}
@@ -285,7 +158,7 @@ static void destroy(bool delete_data)
 
 static char *log_of(const char *key)
 {
-	autofree char *path = xasprintf("%s/state/%s/logs/%s.log", world.dir, world.name, key);
+	autofree char *path = xasprintf("%s/state/%s/logs/%s.log", machine.dir, machine.name, key);
 	struct error ignored;
 	char *text;
 
@@ -305,20 +178,14 @@ static void log_waits_for(const char *key, const char *wanted)
 	fail_msg("the log of %s does not say \"%s\" but \"%s\"", key, wanted, text);
 }
 
-#define SITE "apiVersion: insula.dev/v1\nkind: Site\nmetadata: {name: %s}\nspec: {}\n---\n"
-#define TENANT(name, more) "apiVersion: insula.dev/v1\nkind: Tenant\nmetadata: {name: " name "}\nspec: {quota: {storage: 64Mi}" more "}\n---\n"
-#define WORKLOAD(kind, name, tenant, command, more) \
-	"apiVersion: insula.dev/v1\nkind: " kind "\nmetadata: {name: " name ", tenant: " tenant "}\n" \
-	"spec: {method: container, image: \"rootfs:%s\", command: [sh, -c, \"" command "\"]" more "}\n---\n"
-
 static void two_tenants_come_and_go(void **state)
 {
-	usable_needed();
+	machine_needed();
 	autofree char *text = xasprintf(SITE
 		TENANT("a", "") TENANT("b", ", network: {allow: [{from: {tenant: a}, ports: [tcp/8501]}]}")
 		WORKLOAD("Workload", "one", "a", "id -u; cat /proc/self/uid_map; echo kept > /out/file; echo done; sleep 1000", ", volumes: [{name: out, mountPath: /out}]")
 		WORKLOAD("Service", "web", "b", "echo serving; sleep 1000", ", port: 8501"),
-		world.name, world.rootfs, world.rootfs);
+		machine.name, machine.rootfs, machine.rootfs);
 
 	assert_true(apply(text) > 10);
 	log_waits_for("a/one/0", "done");
@@ -327,7 +194,7 @@ static void two_tenants_come_and_go(void **state)
 	destroy(false);
 	/* the volume was kept: it is there again */
 	autofree char *again = xasprintf(SITE TENANT("a", "")
-		WORKLOAD("Workload", "one", "a", "cat /out/file; echo again", ", restart: never, volumes: [{name: out, mountPath: /out}]"), world.name, world.rootfs);
+		WORKLOAD("Workload", "one", "a", "cat /out/file; echo again", ", restart: never, volumes: [{name: out, mountPath: /out}]"), machine.name, machine.rootfs);
 
 	apply(again);
 	log_waits_for("a/one/0", "kept\nagain");
@@ -341,5 +208,5 @@ int main(void)
 		cmocka_unit_test(two_tenants_come_and_go),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, machine_setup, machine_teardown);
 }

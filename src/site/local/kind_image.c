@@ -80,8 +80,9 @@ static int image_kind_get(struct site *site, struct resource *resource, struct e
 	autoresource struct resource *live = NULL;
 	autostore struct image_store *store = NULL;
 	autoimage struct image image = { 0 };
+	const char *digest = json_get_string(resource->body, "digest", strchr(resource->key, '/') ? strchr(resource->key, '/') + 1 : "");
 
-	if (store_open(site, &store, err) < 0 || image_get(store, json_get_string(resource->body, "digest", ""), &image, err) < 0)
+	if (store_open(site, &store, err) < 0 || image_get(store, digest, &image, err) < 0)
 		return -1;
 	live = image_resource(&image);
 	json_decref(resource->body);
