@@ -15,15 +15,15 @@ length=${SECONDS_EACH:-3}
 [ "$(id -u)" = 0 ] || { echo "neighbours: needs root" >&2; exit 5; }
 [ -x /bin/busybox ] || { echo "neighbours: needs /bin/busybox (package busybox-static)" >&2; exit 1; }
 
-work=$(mktemp -d /var/tmp/insula-bench.XXXXXX)
-places="--state-dir $work/state --run-dir /run/insula-bench-$$"
-here() { "$insula" "$@" $places; }
+work=$(mktemp -d /var/tmp/insula-neighbours.XXXXXX)
+places="--state-dir $work/state --run-dir /run/insula-neighbours-$$"
+here() { command=$1; shift; "$insula" "$command" $places "$@"; }
 inside() { who=$1; shift; here exec --deployment bench-neighbours "$who" -- /bin/sh -c "$*"; }
 up=0
 clean() {
 	[ $up = 0 ] || here destroy --deployment bench-neighbours --all --yes --delete-data --quiet || true
 	rm -rf "$work"
-	rmdir "/run/insula-bench-$$" 2>/dev/null || true
+	rmdir "/run/insula-neighbours-$$" 2>/dev/null || true
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
@@ -106,10 +106,10 @@ for what in "$@"; do
 		wait $hog_pid || true
 		inside bad/w 'rm -f /data/full /data/big' >/dev/null 2>&1 || true
 		echo "$solo" >>"$work/solo"; echo "$beside" >>"$work/beside"
-		awk -v s="$solo" -v b="$beside" -v d="$(shares "$what")" 'BEGIN { print s > 0 ? b / (s / d) : 0 }' >>"$work/ratio"
+		awk -v s="$solo" -v b="$beside" -v d="$(shares "$what")" 'BEGIN { print (s > 0 ? b * d / s : 0) }' >>"$work/ratio"
 	done
 	ratio=$(median <"$work/ratio")
 	printf '%-8s %8s/s %8s/s %10.2f %10s   %s\n' "$what" "$(($(median <"$work/solo" | cut -d. -f1) / length))" "$(($(median <"$work/beside" | cut -d. -f1) / length))" \
-		"$ratio" "$(awk -v r="$ratio" 'BEGIN { print r >= 0.9 ? "kept" : "LESS" }')" "$(control "$what")"
+		"$ratio" "$(awk -v r="$ratio" 'BEGIN { print (r >= 0.9 ? "kept" : "LESS") }')" "$(control "$what")"
 done
 grep -i 'not enforced' "$work/said" | sort -u || true

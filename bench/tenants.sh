@@ -13,14 +13,14 @@ rounds=${ROUNDS:-1}
 [ "$(id -u)" = 0 ] || { echo "tenants: needs root" >&2; exit 5; }
 [ -x /bin/busybox ] || { echo "tenants: needs /bin/busybox (package busybox-static)" >&2; exit 1; }
 
-work=$(mktemp -d /var/tmp/insula-bench.XXXXXX)
-places="--state-dir $work/state --run-dir /run/insula-bench-$$"
-here() { "$insula" "$@" $places; }
+work=$(mktemp -d /var/tmp/insula-tenants.XXXXXX)
+places="--state-dir $work/state --run-dir /run/insula-tenants-$$"
+here() { command=$1; shift; "$insula" "$command" $places "$@"; }
 up=0
 clean() {
 	[ $up = 0 ] || here destroy --deployment bench-tenants --all --yes --delete-data --quiet || true
 	rm -rf "$work"
-	rmdir "/run/insula-bench-$$" 2>/dev/null || true
+	rmdir "/run/insula-tenants-$$" 2>/dev/null || true
 }
 trap clean EXIT
 trap 'exit 130' INT TERM

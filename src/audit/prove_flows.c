@@ -29,6 +29,7 @@ static void hint_range(struct scene *scene, const struct port_range *range)
 		add_hint(scene, both[i], range->first);
 		add_hint(scene, both[i], range->last);
 		if (range->first != range->last) {	/* beside the range, where an error by one would show */
+			add_hint(scene, both[i], ((unsigned long)range->first + range->last) / 2);
 			add_hint(scene, both[i], (unsigned long)range->first - 1);
 			add_hint(scene, both[i], (unsigned long)range->last + 1);
 		}

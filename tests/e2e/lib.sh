@@ -144,6 +144,7 @@ deployment_start() {
 	DEPLOYMENT=${1:-t$$}
 	INSULA_STATE_DIR=$TEST_DIR/state
 	INSULA_RUN_DIR=$TEST_DIR/run
+	chmod 711 "$TEST_DIR"	# what runs in a user namespace of its own must get at its root
 	mkdir -p "$INSULA_STATE_DIR" "$INSULA_RUN_DIR"
 	export INSULA_STATE_DIR INSULA_RUN_DIR
 }
