@@ -6,7 +6,7 @@
  *
  *   bare    crun run: the same bundle (user namespace, no capabilities, the same compiled filter, the same limits, a network namespace by path
  *           without a link), on a root file system that is a plain folder mounted already; crun makes the control groups and
- *           sets their limits itself, in a mount namespace without the cgroup2 mount that it refuses to run beside
+ *           sets their limits itself, in a mount namespace where the cgroup2 mount that it refuses to run beside is hidden
  *   insula  the create verb of kind instance: files, control group, monitor, overlay, init
  *
  * run one static program that prints CLOCK_BOOTTIME as its first act. Time is from before the call to that. Both are taken down in between, off the
@@ -208,6 +208,7 @@ static void bare_prepare(struct bench *bench, struct bare *bare)
 	autojson json_t *config = NULL;
 	json_t *mounts, *mount;
 	struct error err = { 0 };
+	autofd int netns = -1;
 	size_t index;
 
 	bare->bundle = fs_join(bench->dir, "bundle");
@@ -233,11 +234,7 @@ static void bare_prepare(struct bench *bench, struct bare *bare)
 	text = json_canonical(config);
 	check(fs_make_dirs(bare->bundle, 0755, &err), &err);
 	check(fs_replace_file(config_path, text, strlen(text), 0600, false, &err), &err);
-	for (size_t i = 0; i < 1; i++) {
-		autofd int fd = -1;
-
-		check(netns_create(bare->netns, NULL, NULL, &fd, &err), &err);
-	}
+	check(netns_create(bare->netns, NULL, NULL, &netns, &err), &err);
 	/* the root is the container's own: no id mapping needed */
 	check(tree_shift_owner(bench->root, 0, (uint32_t)BASE, &err), &err);
 }
@@ -248,7 +245,7 @@ static void bare_exec(const struct bench *bench, const struct bare *bare)
 	const char *const env[] = { "PATH=" PROC_PATH, NULL };
 	int out = open(bare->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-	if (bare->hidden && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || umount2(bare->hidden, MNT_DETACH) < 0))
+	if (bare->hidden && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || mount(bare->bundle, bare->hidden, NULL, MS_BIND, NULL) < 0))
 		_exit(99);
 	if (out < 0 || dup2(out, 1) < 0)
 		_exit(98);

@@ -20,7 +20,7 @@
 /*
  * How it works: the monitor has a mount namespace of its own, a slave of the machine's. In it
  *
- * - the cgroup2 mount of a hybrid machine goes away, because crun refuses to run where it sees one with controllers. Our
+ * - the cgroup2 mount of a hybrid machine is hidden, because crun refuses to run where it sees one with controllers. Our
  *   groups in it are held by descriptors;
  * - the deployment's run folder, a mount that is shared and below which every tenant's storage and every instance's
  *   network namespace is mounted, is left as a whole; only what this container needs is put back. So
@@ -88,6 +88,15 @@ int root_enter(struct why *why)
 	return 0;
 }
 
+static int mounts_folder_make(const struct conf *conf, struct why *why)
+{
+	char mounts[PATH_LIMIT];
+
+	if (!path_make(mounts, conf->dir, DIR_MOUNTS))
+		return why_set(why, "the path %s is too long", conf->dir);
+	return mkdir(mounts, 0711) < 0 && errno != EEXIST ? why_errno(why, "cannot make %s", mounts) : 0;
+}
+
 /* A folder below the mount that is about to go stays reachable through a descriptor. */
 static int path_hold(const char *hide, char **path, struct why *why)
 {
@@ -110,6 +119,8 @@ static int path_hold(const char *hide, char **path, struct why *why)
 
 static int hide(struct conf *conf, struct why *why)
 {
+	char empty[PATH_LIMIT];
+
 	for (size_t i = 0; i < conf->groups.n; i++)
 		if (path_hold(conf->hide, &conf->groups.items[i], why) < 0)
 			return -1;
@@ -119,8 +130,15 @@ static int hide(struct conf *conf, struct why *why)
 	if (path_hold(conf->hide, &conf->unified, why) < 0 || path_hold(conf->hide, &conf->cpu_v2, why) < 0 ||
 	    path_hold(conf->hide, &conf->memory_v2, why) < 0)
 		return -1;
-	if (umount2(conf->hide, MNT_DETACH) < 0 && errno != EINVAL)
-		return why_errno(why, "cannot unmount %s", conf->hide);
+	/* an empty folder on top does the same as an unmount, and the kernel need not wait for readers of the mount */
+	if (!path_make(empty, conf->dir, DIR_MOUNTS "/none"))
+		return why_set(why, "the path %s is too long", conf->dir);
+	if (mounts_folder_make(conf, why) < 0)
+		return -1;
+	if (mkdir(empty, 0711) < 0 && errno != EEXIST)
+		return why_errno(why, "cannot make %s", empty);
+	if (mount(empty, conf->hide, NULL, MS_BIND, NULL) < 0)
+		return why_errno(why, "cannot hide %s", conf->hide);
 	return 0;
 }
 
@@ -295,9 +313,9 @@ int root_mount(const struct conf *conf, struct why *why)
 	char mounts[PATH_LIMIT];
 	int users = -1, done;
 
-	if (!path_make(mounts, conf->dir, DIR_MOUNTS))
-		return why_set(why, "the path %s is too long", conf->dir);
-	if ((mkdir(mounts, 0711) < 0 && errno != EEXIST) || chdir(mounts) < 0)
+	if (mounts_folder_make(conf, why) < 0)
+		return -1;
+	if (!path_make(mounts, conf->dir, DIR_MOUNTS) || chdir(mounts) < 0)
 		return why_errno(why, "cannot enter %s", mounts);
 	if (wants_mapping(conf))
 		users = user_namespace_open(conf, why);

@@ -5,11 +5,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,7 +26,21 @@
 #define FD_ABOVE 16		/* descriptors to hand over are kept above those they go to */
 #define TREE_DEPTH 8
 
+/* Of the child, before the runtime takes its place. */
+#define STATUS_NOT_JOINED 101
+#define STATUS_NOT_RUN 102
+#define STATUS_NOT_WANTED 103
+
+#ifndef MOUNT_ATTR_RDONLY
+#define MOUNT_ATTR_RDONLY 0x00000001
+#endif
+
 struct handed { int null, out, log, exit; };
+
+static bool is_runc(const struct conf *conf)
+{
+	return !strcmp(conf->runtime, "runc");
+}
 
 static void tree_remove(int dir, const char *name, int depth)
 {
@@ -83,7 +99,23 @@ static int handed_open(const struct conf *conf, struct handed *handed, struct wh
 	return -1;
 }
 
-static void runtime_exec(const struct conf *conf, const struct handed *handed, int secrets)
+/* The runtime's program on a read-only mount of its own: then no container can write to it through /proc/PID/exe, and the runtime, which
+   sees that, does not have to copy itself and start anew. -1 where the kernel cannot: the runtime does it then. */
+static int program_open(const struct conf *conf)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, conf->program, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), above;
+
+	if (tree >= 0 && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
+		close(tree);
+		return -1;
+	}
+	above = fcntl(tree, F_DUPFD_CLOEXEC, FD_ABOVE);
+	close(tree);
+	return above;
+}
+
+static void runtime_exec(const struct conf *conf, int program)
 {
 	static char path_env[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	char root[PATH_LIMIT], bundle[PATH_LIMIT], pid[PATH_LIMIT], log[PATH_LIMIT], preserve[16];
@@ -91,19 +123,30 @@ static void runtime_exec(const struct conf *conf, const struct handed *handed, i
 			 "--preserve-fds", preserve, "--pid-file", pid, "--bundle", bundle, CONTAINER_ID, NULL };
 	char *runc[] = { conf->runtime, "--root", root, "--log", log, "run", "--detach", "--preserve-fds", preserve,
 			 "--pid-file", pid, "--bundle", bundle, CONTAINER_ID, NULL };
-	char *env[] = { path_env, NULL };
-	bool is_crun = strcmp(conf->runtime, "runc") != 0;
-	sigset_t none;
+	char *env[] = { path_env, NULL }, **argv = is_runc(conf) ? runc : crun;
 
 	path_make(root, conf->dir, DIR_STATE);
 	path_make(bundle, conf->dir, DIR_BUNDLE);
 	path_make(pid, conf->dir, FILE_PID);
 	path_make(log, conf->dir, FILE_RUNTIME_LOG);
 	snprintf(preserve, sizeof(preserve), "%d", INIT_FD_COUNT);
-	if (is_crun && group_join(&conf->groups) < 0)
-		_exit(101);
-	if (!is_crun)
-		syscall(SYS_prctl, 1 /* PR_SET_PDEATHSIG */, SIGKILL, 0, 0, 0);
+	if (program >= 0)
+		syscall(SYS_execveat, program, "", argv, env, AT_EMPTY_PATH);
+	execve(conf->program, argv, env);
+}
+
+/* Joining costs the kernel some 10 ms of waiting; meanwhile the monitor makes the mounts, which this process shares. */
+static void child_run(const struct conf *conf, const struct handed *handed, int secrets, int program, int go) __attribute__((noreturn));
+static void child_run(const struct conf *conf, const struct handed *handed, int secrets, int program, int go)
+{
+	sigset_t none;
+	char byte;
+
+	if (!is_runc(conf) && group_join(&conf->groups) < 0)
+		_exit(STATUS_NOT_JOINED);
+	prctl(PR_SET_PDEATHSIG, is_runc(conf) ? SIGKILL : 0);
+	if (read(go, &byte, 1) != 1)
+		_exit(STATUS_NOT_WANTED);
 	dup2(handed->null, 0);
 	dup2(handed->out, 1);
 	dup2(handed->out, 2);
@@ -112,8 +155,8 @@ static void runtime_exec(const struct conf *conf, const struct handed *handed, i
 	dup2(secrets >= 0 ? secrets : handed->null, INIT_FD_SECRETS);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	execve(conf->program, is_crun ? crun : runc, env);
-	_exit(102);
+	runtime_exec(conf, program);
+	_exit(STATUS_NOT_RUN);
 }
 
 /* The runtime's own words: the last line of its log. */
@@ -122,9 +165,9 @@ static int why_runtime(const struct conf *conf, int status, struct why *why)
 	char path[PATH_LIMIT], text[8192], *line = text;
 	ssize_t n = path_make(path, conf->dir, FILE_RUNTIME_LOG) ? file_read(path, text, sizeof(text)) : -1;
 
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 101)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == STATUS_NOT_JOINED)
 		return why_set(why, "cannot join the instance's control group");
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 102)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == STATUS_NOT_RUN)
 		return why_set(why, "cannot run %s", conf->program);
 	while (n > 0 && text[n - 1] == '\n')
 		text[--n] = '\0';
@@ -154,31 +197,56 @@ static int runtime_wait(const struct conf *conf, pid_t pid, struct why *why)
 	return status ? why_runtime(conf, status, why) : 0;
 }
 
-static int runtime_run(const struct conf *conf, int secrets, struct why *why)
+int container_prepare(const struct conf *conf, int secrets, struct starting *ret, struct why *why)
 {
 	struct handed handed;
-	pid_t pid;
-
-	if (handed_open(conf, &handed, why) < 0)
-		return -1;
-	pid = fork();
-	if (!pid)
-		runtime_exec(conf, &handed, secrets);
-	handed_close(&handed);
-	return pid < 0 ? why_errno(why, "cannot fork") : runtime_wait(conf, pid, why);
-}
-
-int container_start(const struct conf *conf, int secrets, pid_t *ret_pid, struct why *why)
-{
 	char path[PATH_LIMIT];
-	int64_t pid;
+	int go[2], program;
 
 	tree_remove(AT_FDCWD, path_make(path, conf->dir, DIR_STATE) ? path : "", 0);
 	if (path_make(path, conf->dir, FILE_RUNTIME_LOG))
 		unlink(path);
-	if (runtime_run(conf, secrets, why) < 0)
+	if (handed_open(conf, &handed, why) < 0)
 		return -1;
-	if (!path_make(path, conf->dir, FILE_PID) || (pid = file_number(path)) <= 0)
+	program = program_open(conf);
+	if (pipe2(go, O_CLOEXEC) < 0) {
+		handed_close(&handed);
+		close(program);
+		return why_errno(why, "cannot make a pipe");
+	}
+	ret->pid = fork();
+	if (!ret->pid) {
+		close(go[1]);
+		child_run(conf, &handed, secrets, program, go[0]);
+	}
+	handed_close(&handed);
+	close(program);
+	close(go[0]);
+	ret->go = go[1];
+	if (ret->pid < 0) {
+		close(go[1]);
+		return why_errno(why, "cannot fork");
+	}
+	return 0;
+}
+
+void container_abandon(struct starting *starting)
+{
+	close(starting->go);
+	while (waitpid(starting->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+int container_start(const struct conf *conf, struct starting *starting, pid_t *ret_pid, struct why *why)
+{
+	char path[PATH_LIMIT];
+	int64_t pid;
+	ssize_t written = write(starting->go, "", 1);
+
+	close(starting->go);
+	if (runtime_wait(conf, starting->pid, why) < 0)
+		return -1;
+	if (written != 1 || !path_make(path, conf->dir, FILE_PID) || (pid = file_number(path)) <= 0)
 		return why_set(why, "%s wrote no pid", conf->runtime);
 	*ret_pid = (pid_t)pid;
 	return 0;

@@ -130,6 +130,20 @@ static void run_begin(struct monitor *monitor)
 	state_set(monitor, STATE_STARTING, "");
 }
 
+static int container_run(struct monitor *monitor, pid_t *ret_pid, struct why *why)
+{
+	struct starting starting;
+
+	if (container_prepare(&monitor->conf, monitor->secrets, &starting, why) < 0)
+		return -1;
+	if (!monitor->mounted && root_mount(&monitor->conf, why) < 0) {
+		container_abandon(&starting);
+		return -1;
+	}
+	monitor->mounted = true;
+	return container_start(&monitor->conf, &starting, ret_pid, why);
+}
+
 static void start(struct monitor *monitor)
 {
 	struct why why = { "" };
@@ -141,14 +155,12 @@ static void start(struct monitor *monitor)
 		return;
 	}
 	run_begin(monitor);
-	if ((!monitor->mounted && root_mount(&monitor->conf, &why) < 0) ||
-	    container_start(&monitor->conf, monitor->secrets, &pid, &why) < 0) {
+	if (container_run(monitor, &pid, &why) < 0) {
 		group_kill(&monitor->conf);
 		log_drain(&monitor->log, &monitor->conf);
 		final(monitor, STATE_FAILED, why.text);
 		return;
 	}
-	monitor->mounted = true;
 	watch(monitor, pid);
 	state_set(monitor, STATE_RUNNING, "");
 	report(monitor, REPORT_OK, STATE_RUNNING);
@@ -410,8 +422,6 @@ static int prepare(struct monitor *monitor, const char *dir, struct why *why)
 		return -1;
 	if (strcmp(monitor->conf.dir, dir))
 		return why_set(why, "%s is of another folder", path);
-	if (group_join(&monitor->conf.homes) < 0)
-		return why_errno(why, "cannot join the monitors' control group");
 	file_write("/proc/self/oom_score_adj", "-500");	/* where we may; the container gets its own value */
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return why_errno(why, "cannot become a subreaper");
@@ -445,6 +455,9 @@ static int run(const char *dir, int secrets, int report_fd)
 	monitor.status.monitor = getpid();
 	monitor.status.monitor_ticks = (int64_t)start_ticks(getpid());
 	resume(&monitor);
+	/* not earlier: the container's process has just paid the wait that the kernel asks for this */
+	if (group_join(&monitor.conf.homes) < 0 && !monitor.done)
+		state_set(&monitor, monitor.status.state, "the monitor could not leave the control group that it was started in");
 	loop(&monitor);
 	return 0;
 }

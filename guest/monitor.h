@@ -137,7 +137,11 @@ int exit_read(const char *dir, char word[16], int *ret_number);
 
 /* ---- start ---- */
 
-/* Starts the container; 0 with *ret_pid, the pid of its init. */
-int container_start(const struct conf *conf, int secrets, pid_t *ret_pid, struct why *why);
+/* A child that is about to become the OCI runtime. Between the two the caller makes the mounts. */
+struct starting { pid_t pid; int go; };
+int container_prepare(const struct conf *conf, int secrets, struct starting *ret, struct why *why);
+/* Lets it go on; 0 with *ret_pid, the pid of the container's init. Ends `starting` either way, as abandon does. */
+int container_start(const struct conf *conf, struct starting *starting, pid_t *ret_pid, struct why *why);
+void container_abandon(struct starting *starting);
 
 #endif

@@ -33,7 +33,7 @@
 struct runtime_call {
 	const struct exec_request *request;
 	char *path;			/* of the runtime */
-	char *hidden;			/* mount to take away, or NULL */
+	char *hidden, *empty;		/* mount to hide and the folder to hide it with, or NULL */
 	char **groups;			/* cgroup.procs files; crun only */
 	int process;			/* memory file with the OCI process */
 	char **argv;
@@ -120,6 +120,7 @@ static void call_clear(struct runtime_call *call)
 {
 	free(call->path);
 	free(call->hidden);
+	free(call->empty);
 	strings_free(call->groups);
 	strings_free(call->argv);
 	cleanup_fd(&call->process);
@@ -143,6 +144,7 @@ static int call_make(struct site *site, const struct instance_files *files, stru
 	if (is_crun) {
 		call->groups = cgroup_procs_files(site->cgroups, files->cgroup);
 		call->hidden = runtime_hidden_mount(site->cgroups);
+		call->empty = fs_join(files->dir, DIR_MOUNTS "/none");
 	}
 	call->argv = xcalloc(12, sizeof(*call->argv));
 	word_add(call, &n, xstrdup(name));
@@ -183,7 +185,7 @@ static void child_run(const struct runtime_call *call)
 	for (char **group = call->groups; group && *group; group++)
 		if (!value_write(*group, "0"))
 			_exit(FAILED_BEFORE_RUNTIME);
-	if (call->hidden && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || umount2(call->hidden, MNT_DETACH) < 0))
+	if (call->hidden && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || mount(call->empty, call->hidden, NULL, MS_BIND, NULL) < 0))
 		_exit(FAILED_BEFORE_RUNTIME);
 	if (!request->tty)
 		setsid();
