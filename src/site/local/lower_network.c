@@ -492,8 +492,12 @@ static void lower_resolver(const struct lowering *lowering)
 	vec_each(&lowering->world->links, link)
 		if (link->tenant)
 			json_add(zones, zone_of(lowering, link, firewall->body));
-	for (size_t i = 0; i < dns->n; i++)
-		json_add(upstreams, json_text(dns->items[i]));
+	for (size_t i = 0; i < dns->n; i++) {
+		if (strchr(dns->items[i], ':'))
+			lower_note(lowering, "the resolver does not ask %s: it speaks IPv4", dns->items[i]);
+		else
+			json_add(upstreams, json_text(dns->items[i]));
+	}
 	resource = lower_add(lowering, "resolver", "host/resolver", NULL, json_pack("{s:o, s:o}", "zones", zones, "upstreams", upstreams));
 	resource_add_after(resource, "host/firewall");
 }
