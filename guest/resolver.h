@@ -3,7 +3,7 @@
 #define INSULA_GUEST_RESOLVER_H
 
 /*
- * The parts of insula-resolver; docs/local.md, "Names", is its manual.
+ * The parts of insula-resolver; docs/local.md, "Resolver", is its manual.
  *
  * Zones are a text, one thing a line:
  *     digest HEX                      first: what `loaded` will hold once these zones are in use

@@ -6,6 +6,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <time.h>
 
 /*
  * Three tenants on a machine of our own: "a" with two instances, "b" and "c" with one each. First
@@ -647,6 +648,73 @@ static void a_port_that_is_published_no_more_is_closed_at_once(void **state)
 	close(listener);
 }
 
+/* Bandwidth */
+
+#define RATE 4000000	/* bytes a second */
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Sends as fast as it goes for some time; how much arrived. */
+static int64_t pump(int client, int server, int64_t ms)
+{
+	static char data[65536];
+	int64_t end = now_ms() + ms, arrived = 0;
+
+	while (now_ms() < end) {
+		struct pollfd waiting = { server, POLLIN, 0 };
+		ssize_t n;
+
+		while (send(client, data, sizeof(data), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+			;
+		poll(&waiting, 1, 10);
+		while ((n = recv(server, data, sizeof(data), MSG_DONTWAIT)) > 0)
+			arrived += n;
+	}
+	return arrived;
+}
+
+/* Bytes a second from a0 to b0, after the burst of the first moments. */
+static double throughput(void)
+{
+	int listener = listen_in(in[2], B0, 80), client = connect_in(in[0], B0, 80), server;
+	int64_t arrived, start;
+	double rate;
+
+	assert_true(client >= 0);
+	server = accept(listener, NULL, NULL);
+	pump(client, server, 1500);
+	start = now_ms();
+	arrived = pump(client, server, 3000);
+	rate = (double)arrived * 1000 / (double)(now_ms() - start);
+	close(client);
+	close(server);
+	close(listener);
+	return rate;
+}
+
+static void a_tenants_rate_holds_in_each_direction(void **state)
+{
+	machine_needed();
+	for (unsigned limited = 0; limited < 2; limited++) {
+		autoresource struct resource *walls = firewall_resource(FLOWS, EGRESS, PUBLISHED);
+		struct error err = { 0 };
+		double rate;
+
+		json_add(json_object_get(walls->body, "rates"), json_pack("{ss,sI}", "bridge", bridge_name[limited], "rate", (json_int_t)RATE));
+		assert_ok(local_firewall.create(&machine.site, walls, &err));
+		assert_firewall(walls);
+		rate = throughput();
+		printf("# limited to %.1f MB/s as %s: %.2f MB/s\n", RATE / 1e6, limited ? "receiver" : "sender", rate / 1e6);
+		assert_true(rate > RATE * 0.85 && rate < RATE * 1.15);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -664,6 +732,7 @@ int main(void)
 		cmocka_unit_test(other_changes_by_hand_are_told),
 		cmocka_unit_test(a_change_of_flows_changes_elements_and_cuts_what_was_established),
 		cmocka_unit_test(a_port_that_is_published_no_more_is_closed_at_once),
+		cmocka_unit_test(a_tenants_rate_holds_in_each_direction),
 	};
 
 	return cmocka_run_group_tests(tests, topology_setup, topology_teardown);
