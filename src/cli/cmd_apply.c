@@ -86,6 +86,10 @@ static int apply_run_command(struct cli *cli)
 		if (cli->json)
 			carry_show(cli, &plan, session.deployment.config.deployment);
 		notes_print(cli, &plan);
+		/* no verb, but the state remembers what is the file now; and what could not be planned is an error */
+		status = carry_out(&session, &plan, false, NULL);
+		if (status)
+			return status;
 		output_summary(cli, "nothing to do: all is as the file says");
 		if (abandoned)
 			output_summary(cli, "  %zu thing%s that the file no longer names: insula apply --prune", abandoned, abandoned == 1 ? "" : "s");

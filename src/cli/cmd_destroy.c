@@ -100,12 +100,13 @@ static int destroy_scope(struct cli *cli, const char *tenant)
 			error_hint(&err, "type the name when asked, or say --yes");
 			return output_error(cli, &err);
 		}
-		status = carry_out(&session, &plan, options.delete_data, NULL);
-		if (status)
-			return status;
 	} else {
 		output_summary(cli, "nothing to remove%s%s", tenant ? " of " : "", tenant ? tenant : "");
 	}
+	/* also without anything to remove: what the state remembers goes, as after a destroy that was cut short at its very end */
+	status = carry_out(&session, &plan, options.delete_data, NULL);
+	if (status)
+		return status;
 	status = sweep(&session, tenant, left, &err) < 0 ? output_error(cli, &err) : 0;
 	if ((plan_change_count(&plan) > 0 || status) && receipt_write(&session, &plan, tenant ? tenant : "all", left, &err) < 0)
 		return output_error(cli, &err);

@@ -26,12 +26,10 @@ static int restore_run(struct cli *cli)
 		return output_error(cli, &err);
 	if (cli->json)
 		carry_show(cli, &plan, session.deployment.config.deployment);
-	if (plan_change_count(&plan) == 0) {
-		output_summary(cli, "nothing to do: all is as it was last applied");
-		return 0;
-	}
 	status = carry_out(&session, &plan, false, NULL);
-	if (status == 0)
+	if (status == 0 && plan_change_count(&plan) == 0)
+		output_summary(cli, "nothing to do: all is as it was last applied");
+	else if (status == 0)
 		output_summary(cli, "restored %s", session.deployment.config.deployment);
 	return status;
 }

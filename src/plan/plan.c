@@ -331,9 +331,12 @@ static int add_desired_steps(struct builder *b, struct error *err)
 			return -1;
 		/* the destroy of a tenant takes it out of what all share, and does nothing else to that */
 		struct step *step = &b->plan->steps.items[b->plan->steps.n - 1];
-		if (b->options->destroy && step_acts(step->action) && step->action != STEP_UPDATE) {
+		bool unknown = step->action == STEP_BLOCKED && resources_get(b->applied, desired->key);
+		if (b->options->destroy && step->action != STEP_UPDATE && !unknown) {
 			step->action = STEP_NOTHING;
 			step->renew = false;
+			free(step->reason);
+			step->reason = NULL;
 		}
 	}
 	return 0;

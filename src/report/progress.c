@@ -24,6 +24,7 @@
 #define LONG_MS 1000		/* a step that took as long leaves a line */
 #define BAR_WIDTH 24
 #define NOTE_MAX 200
+#define KIND_WIDTH 14
 
 struct active {
 	const struct step *step;	/* lives as long as the plan */
@@ -92,7 +93,7 @@ static size_t add_block(const struct progress *progress, struct buf *block)
 		const struct active *active = &progress->active.items[i];
 
 		buf_addf(&line, "  %s ", step_symbol(active->step->action));
-		text_add_padded(&line, active->step->resource->kind, 12, false);
+		text_add_padded(&line, active->step->resource->kind, KIND_WIDTH, false);
 		buf_addc(&line, ' ');
 		text_add_padded(&line, active->step->resource->key, 28, false);
 		buf_addc(&line, ' ');
@@ -200,7 +201,7 @@ static void add_outcome(const struct progress *progress, struct buf *out, const 
 	buf_adds(out, word);
 	text_add_color(out, progress->color, TEXT_PLAIN);
 	buf_addf(out, " %-2s ", step_symbol(event->step->action));
-	text_add_padded(out, event->step->resource->kind, 12, false);
+	text_add_padded(out, event->step->resource->kind, KIND_WIDTH, false);
 	buf_addc(out, ' ');
 	text_add_safe(out, event->step->resource->key);
 	if (event->type != APPLY_SKIPPED) {

@@ -225,15 +225,15 @@ static void progress_in_a_file_is_one_line_a_step(void **state)
 	autofree char *text = play(false);
 
 	assert_string_equal(text,
-			    "done +  bridge       vision/network  0.2 s\n"
-			    "wait +  link         vision/link  0.1 s\n"
+			    "done +  bridge         vision/network  0.2 s\n"
+			    "wait +  link           vision/link  0.1 s\n"
 			    "       it\\x0abroke\n"
 			    "       fix: mend it\n"
-			    "done +  image        image/abc  3.2 s\n"
-			    "FAIL +  link         vision/link  3.0 s\n"
+			    "done +  image          image/abc  3.2 s\n"
+			    "FAIL +  link           vision/link  3.0 s\n"
 			    "       it\\x0abroke\n"
 			    "       fix: mend it\n"
-			    "skip +  instance     vision/train/0\n");
+			    "skip +  instance       vision/train/0\n");
 }
 
 /* A terminal with nothing but what is used: cursor up and clear below. What is on it at the end, and the most lines it had. */
@@ -279,15 +279,15 @@ static void progress_on_a_terminal_leaves_only_what_matters(void **state)
 	autofree char *left = screen(text, &most);
 
 	assert_string_equal(left,
-			    "wait +  link         vision/link  0.1 s\n"
+			    "wait +  link           vision/link  0.1 s\n"
 			    "       it\\x0abroke\n"
 			    "       fix: mend it\n"
-			    "done +  image        image/abc  3.2 s\n"
-			    "FAIL +  link         vision/link  3.0 s\n"
+			    "done +  image          image/abc  3.2 s\n"
+			    "FAIL +  link           vision/link  3.0 s\n"
 			    "       it\\x0abroke\n"
 			    "       fix: mend it\n"
-			    "skip +  instance     vision/train/0\n");
-	assert_non_null(strstr(text, "  + image        image/abc                    0.2 s  unpacking 25 %\n"));
+			    "skip +  instance       vision/train/0\n");
+	assert_non_null(strstr(text, "  + image          image/abc                    0.2 s  unpacking 25 %\n"));
 	assert_non_null(strstr(text, "[1/4] ######------------------  0.2 s\n"));
 	assert_non_null(strstr(text, "[3/4] ##################------  3.2 s, about 1.1 s left\n"));
 	assert_true(most > 8);
