@@ -48,7 +48,7 @@ static void text_set(char *to, size_t size, const char *from)
 	to[n] = '\0';
 }
 
-static void line_parse(const char *line, const char *value, struct status *status)
+static void pair_set(const char *line, const char *value, struct status *status)
 {
 	if (!strcmp(line, "state"))
 		text_set(status->state, sizeof(status->state), value);
@@ -73,7 +73,7 @@ int status_parse(char *text, struct status *ret)
 		value = strchr(line, '=');
 		if (value) {
 			*value++ = '\0';
-			line_parse(line, value, &status);
+			pair_set(line, value, &status);
 		}
 		line = end + 1;
 	}

@@ -14,7 +14,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#ifndef ARRAY_LEN
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#endif
 #define PATH_LIMIT 1024
 
 struct why { char text[256]; };

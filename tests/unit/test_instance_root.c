@@ -569,6 +569,46 @@ static void orphans_go_with_the_instance(void **state)
 	}
 }
 
+static void runc_does_it_too(void **state)
+{
+	static const char *const argv[] = { "sh", "-c", "grep -E '^(CapEff|Seccomp:)' /proc/self/status; exit 4", NULL };
+	autoresource struct resource *resource = NULL;
+	autofree char *runc = fs_find_program(PROC_PATH, "runc"), *log = NULL;
+	autofd int out = memfd_create("out", MFD_CLOEXEC);
+	struct exec_request request = { .key = KEY, .argv = argv, .stdout_fd = out, .stderr_fd = out };
+	struct monitor_status status;
+	struct cgroup_usage usage;
+	autofree char *group = NULL;
+	struct error err = { 0 };
+	char text[4096] = "";
+	int exit_status;
+
+	fixture_need(f);
+	if (!runc)
+		test_skip("needs runc");
+	group = local_cgroup_instance(&f->site, KEY);
+	json_set(f->site.facts, "runtime", json_pack("{s:s, s:s}", "name", "runc", "path", runc));
+	log = run("echo hello; grep -E '^(CapEff|Seccomp:|NoNewPrivs)' /proc/self/status; cat /proc/1/comm; exit 3", "{'memory': 67108864, 'pids': 100}", &status);
+	assert_int_equal(status.exit, 3);
+	assert_holds(log, "hello\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n" INIT_NAME "\n");
+	resource = fixture_instance(f, KEY, "sleep 100", "{'pids': 100}");
+	assert_ok(local_instance.create(&f->site, resource, &err));
+	assert_ok(cgroup_usage_read(f->site.cgroups, group, &usage, &err));
+	if (usage.pids >= 0)
+		assert_in_range(usage.pids, 2, 3);
+	assert_ok(local_exec(&f->site, &request, &exit_status, &err));
+	assert_int_equal(exit_status, 4);
+	assert_true(pread(out, text, sizeof(text) - 1, 0) > 0);
+	assert_string_equal(text, "CapEff:\t0000000000000000\nSeccomp:\t2\n");
+	status = fixture_wait(f, KEY, STATE_RUNNING, 5000);
+	kill(status.monitor, SIGKILL);
+	clock_sleep_ms(&clock_system, 100);
+	assert_ok(local_instance.create(&f->site, resource, &err));
+	assert_true(fixture_wait(f, KEY, STATE_RUNNING, 5000).watched);
+	fixture_remove(f, resource);
+	json_set(f->site.facts, "runtime", NULL);
+}
+
 int main(void)
 {
 #define each(test) cmocka_unit_test_setup(test, each_setup)
@@ -595,6 +635,7 @@ int main(void)
 		each(a_finished_one_is_not_started_again),
 		each(stopping_lets_it_say_goodbye),
 		each(orphans_go_with_the_instance),
+		each(runc_does_it_too),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
