@@ -20,18 +20,18 @@
 /* Links and endpoints are met in any order, so each is made by whoever comes first. */
 static uint32_t lift_link(struct world *world, const char *name, const char *tenant)
 {
-	uint32_t found = world_find_link(world, name);
+	uint32_t found = world_find_link(world, name), parent;
 	struct link *link;
 
 	if (found != WORLD_NONE)
 		return found;
+	parent = tenant ? lift_link(world, "uplink", NULL) : WORLD_NONE;	/* first: it moves the array */
 	link = vec_add(&world->links);
 	link->name = arena_intern(&world->arena, name);
 	link->native_kind = "link";
 	link->tenant = tenant ? arena_intern(&world->arena, tenant) : NULL;
-	link->parent = tenant ? lift_link(world, "uplink", NULL) : WORLD_NONE;
-	/* the array may have moved */
-	return world_find_link(world, name);
+	link->parent = parent;
+	return (uint32_t)world->links.n - 1;
 }
 
 static uint32_t lift_port(struct world *world, const char *instance, const char *tenant)
@@ -79,9 +79,12 @@ static void lift_host(const json_t *facts, struct world *world, const struct add
 	endpoint->node = node;
 	endpoint->addresses = arena_array(&world->arena, json_array_size(known) + 1, sizeof(*endpoint->addresses));
 	endpoint->address_n = 0;
-	json_array_foreach(known, i, item)
-		if (address_parse(json_get_string(item, "address", ""), &endpoint->addresses[endpoint->address_n], &ignored) == 0)
+	json_array_foreach(known, i, item) {
+		struct address *address = &endpoint->addresses[endpoint->address_n];
+
+		if (address_parse(json_get_string(item, "address", ""), address, &ignored) == 0 && address_class(address) != ADDRESS_LOOPBACK)
 			endpoint->address_n++;
+	}
 	endpoint->addresses[endpoint->address_n++] = *uplink;
 }
 
