@@ -156,7 +156,7 @@ const struct kind local_kinds[] = {
 
 static const struct local_kind *const verbs[] = {
 	&local_runtime, &local_forwarding, &local_router, &local_firewall, &local_host_firewall, &local_ids, &local_limits, &local_bridge,
-	&local_storage, &local_volume, &local_image, &local_link, &local_instance,
+	&local_storage, &local_volume, &local_image, &local_resolver, &local_link, &local_instance,
 };
 
 const struct local_kind *local_kind_find(const char *name)
