@@ -9,7 +9,7 @@ struct view {
 	struct cli *cli;
 	const char *only;		/* a tenant or NULL */
 	const char *names;		/* "tenants", "instances" or NULL */
-	struct session *session;
+	json_t *decisions;		/* where addresses are */
 	struct table *table;
 	int64_t now;
 	size_t shown, running, failed;
@@ -21,7 +21,7 @@ static const char *instance_address(struct view *view, const char *key)
 	json_t *decision;
 	autofree char *name = xasprintf("instance/%s", key);
 
-	decision = json_object_get(view->session->deployment.decisions, name);
+	decision = json_object_get(view->decisions, name);
 	return json_string_value(json_object_get(decision, "address"));
 }
 
@@ -89,7 +89,7 @@ static int row_seen(void *arg, const struct usage_record *record)
 static int status_run(struct cli *cli)
 {
 	autosession struct session session = { 0 };
-	struct view view = { .cli = cli, .session = &session, .now = clock_wall_ms(&clock_system), .names = cli_value(cli, "names") };
+	struct view view = { .cli = cli, .now = clock_wall_ms(&clock_system), .names = cli_value(cli, "names") };
 	struct error err;
 	int r;
 
@@ -103,11 +103,14 @@ static int status_run(struct cli *cli)
 	}
 	if (view.only && session_tenant(&session, view.only, &err) < 0)
 		return output_error(cli, &err);
+	if (session.deployment.state && state_decisions(session.deployment.state, &view.decisions, &err) < 0)
+		return output_error(cli, &err);
 	view.table = table_new((const char *const[]){ "INSTANCE", "METHOD", "STATE", "AGE", "CPU", "MEMORY", "PEAK", "ADDRESS", NULL });
 	r = session.deployment.ops->usage(session.deployment.site, false, row_seen, &view, &err);
 	if (r == 0 && !cli->json && !view.names && view.shown)
 		table_print(view.table, stdout);
 	table_free(view.table);
+	json_decref(view.decisions);
 	if (r < 0)
 		return output_error(cli, &err);
 	size_t tenants = session.deployment.intent ? session.deployment.intent->tenants.n : 0;
