@@ -5,8 +5,37 @@
 
 #include <stdlib.h>
 
+struct used { const char *tenant; json_t *records; };
+
+static int used_seen(void *arg, const struct usage_record *record)
+{
+	struct used *used = arg;
+	char started[32], ended[32];
+
+	if (used->tenant && !streq(used->tenant, record->tenant))
+		return 0;
+	clock_format(record->started_ms, started);
+	clock_format(record->ended_ms ? record->ended_ms : clock_wall_ms(&clock_system), ended);
+	json_array_append_new(used->records, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:I}", "key", record->key, "method", record->method, "started", started,
+						       "ended", ended, "cpu_ns", (json_int_t)record->cpu_ns, "memory_peak", (json_int_t)record->memory_peak,
+						       "exit", record->exit_status, "restarts", (json_int_t)record->restarts));
+	return 0;
+}
+
+/* What instances have used so far: their records go with them, so the receipt keeps the figures. */
+static json_t *used_until_now(struct session *session, const char *tenant)
+{
+	struct deployment *deployment = &session->deployment;
+	struct used used = { tenant, json_array() };
+	struct error ignored;	/* a record that does not read must not keep anything from being taken down */
+
+	if (deployment->ops->usage && deployment->ops->usage(deployment->site, true, used_seen, &used, &ignored) < 0)
+		json_array_append_new(used.records, json_pack("{s:s}", "incomplete", ignored.message));
+	return used.records;
+}
+
 /* What was removed, what was kept and why, for whoever asks later. */
-static int receipt_write(struct session *session, const struct plan *plan, const char *scope, json_t *left, struct error *err)
+static int receipt_write(struct session *session, const struct plan *plan, const char *scope, json_t *used, json_t *left, struct error *err)
 {
 	const struct site_config *config = &session->deployment.config;
 	int64_t now = clock_wall_ms(&clock_system);
@@ -28,8 +57,8 @@ static int receipt_write(struct session *session, const struct plan *plan, const
 		}
 	}
 	clock_format(now, when);
-	autojson json_t *receipt = json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:O}", "v", JSON_VERSION, "deployment", config->deployment, "destroyed", scope,
-					     "when", when, "removed", removed, "kept", kept, "left", left);
+	autojson json_t *receipt = json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:O, s:O}", "v", JSON_VERSION, "deployment", config->deployment, "destroyed", scope,
+					     "when", when, "removed", removed, "kept", kept, "used", used, "left", left);
 	autofree char *text = json_dumps(receipt, JSON_INDENT(1) | JSON_SORT_KEYS);
 	autofree char *dir = xasprintf("%s/%s/receipts", config->state_dir, config->deployment);
 	autofree char *path = xasprintf("%s/destroy-%s-%lld.json", dir, scope, (long long)now);
@@ -78,6 +107,7 @@ static int destroy_scope(struct cli *cli, const char *tenant)
 		.only_tenant = tenant,
 	};
 	autojson json_t *left = json_array();
+	autojson json_t *used = NULL;
 	struct error err;
 	int status;
 
@@ -92,6 +122,7 @@ static int destroy_scope(struct cli *cli, const char *tenant)
 	}
 	if (deployment_list(&session.deployment, &err) < 0 || deployment_plan(&session.deployment, &options, &plan, &err) < 0)
 		return output_error(cli, &err);
+	used = used_until_now(&session, tenant);
 	if (plan_change_count(&plan) > 0) {
 		if (!cli->quiet)
 			carry_show(cli, &plan, session.deployment.config.deployment);
@@ -108,7 +139,7 @@ static int destroy_scope(struct cli *cli, const char *tenant)
 	if (status)
 		return status;
 	status = sweep(&session, tenant, left, &err) < 0 ? output_error(cli, &err) : 0;
-	if ((plan_change_count(&plan) > 0 || status) && receipt_write(&session, &plan, tenant ? tenant : "all", left, &err) < 0)
+	if ((plan_change_count(&plan) > 0 || status) && receipt_write(&session, &plan, tenant ? tenant : "all", used, left, &err) < 0)
 		return output_error(cli, &err);
 	if (status == 0)
 		output_summary(cli, "sweep: nothing is left%s", plan_count(&plan, STEP_KEEP) ? " but what is kept (--delete-data removes that too)" : "");

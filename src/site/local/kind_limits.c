@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "local.h"
 
+#include "base/fs.h"
 #include "cgroup.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /*
  * <tenant>/limits: the tenant's control group, in which its instances have theirs.
@@ -52,12 +55,28 @@ static int limits_update(struct site *site, const struct resource *from, struct 
 	return limits_create(site, to, err);
 }
 
+/* Its last limits go, so nothing of it runs or will: its logs and usage records go too. What was used is in the receipt. */
+static int records_remove(struct site *site, const char *tenant, struct error *err)
+{
+	static const char *const folders[] = { "logs", "usage" };
+
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		autofree char *folder = fs_join(site->deployment_dir, folders[i]), *own = fs_join(folder, tenant);
+
+		if (fs_remove_tree(own, err) < 0)
+			return -1;
+		if (rmdir(folder) < 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT)
+			return error_set_errno(err, errno, "cannot remove %s", folder);
+	}
+	return 0;
+}
+
 static int limits_remove(struct site *site, const struct resource *resource, bool delete_data, struct error *err)
 {
 	autofree char *tenant = xstrndup(resource->key, strcspn(resource->key, "/"));
 	autofree char *path = local_cgroup_tenant(site, tenant);
 
-	if (cgroup_remove(site->cgroups, path, err) < 0)
+	if (cgroup_remove(site->cgroups, path, err) < 0 || records_remove(site, tenant, err) < 0)
 		return -1;
 	return local_mark_remove(site, MARK_UNTIL_REBOOT, resource->key, err);
 }
