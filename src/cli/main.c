@@ -99,8 +99,9 @@ int main(int argc, char **argv)
 		status = cli.command->run(&cli);
 	}
 	cli_clear(&cli);
-	if (fflush(stdout) != 0 && errno != EPIPE) {
-		fprintf(stderr, "insula: cannot write the output: %s\n", strerror(errno));
+	errno = 0;
+	if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE) {
+		fprintf(stderr, "insula: cannot write the output%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
 		status = status ? status : 1;
 	}
 	return status;

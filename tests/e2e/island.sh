@@ -57,7 +57,7 @@ is "$([ "$status" -ne 0 ] && echo no)" no "and not against them"
 # --- a change, a removal
 sed 's|echo short was here|echo short came again|' "$lab" >"$TEST_DIR/changed.yaml"
 exits_with 2 "a changed command is a change" "$INSULA" plan --check "$TEST_DIR/changed.yaml"
-contains "$stdout" "red/short/0" "of that instance"
+contains "$stdout" "short came again" "which the plan shows"
 succeeds "a saved plan" "$INSULA" plan -o "$TEST_DIR/plan" "$TEST_DIR/changed.yaml"
 succeeds "is carried out" "$INSULA" apply "$TEST_DIR/plan"
 wait_for 20 ended
