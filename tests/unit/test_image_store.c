@@ -584,7 +584,7 @@ static void a_killed_import_is_taken_up_by_the_next(void **state)
 	char hex[DIGEST_HEX];
 	struct error err = { 0 };
 	int64_t whole_us, freed;
-	int killed = 0, status;
+	int killed = 0, status, rounds = getenv("INSULA_TEST_FULL") ? 200 : 30;
 
 	layers_make(layers, 100000);
 	layout_write(layout, layers, 2, f->architecture, NULL, hex);
@@ -598,7 +598,7 @@ static void a_killed_import_is_taken_up_by_the_next(void **state)
 		prune_all(f);
 	}
 	rng_seed(&rng, 7);
-	for (int i = 0; i < 30; i++) {
+	for (int i = 0; i < rounds; i++) {
 		autoimage struct image image = { 0 };
 		pid_t pid = import_in_child(f, reference);
 
@@ -619,8 +619,49 @@ static void a_killed_import_is_taken_up_by_the_next(void **state)
 		if (i % 3 == 1)
 			assert_ok(image_prune(f->store, NULL, true, false, &freed, NULL, NULL, &err));
 	}
-	printf("# %d of 30 imports were killed on their way\n", killed);
+	printf("# %d of %d imports were killed on their way\n", killed, rounds);
 	assert_true(killed >= 5);
+	prune_all(f);
+	layers_clear(layers, 2);
+}
+
+/* Whatever moment a prune dies at, a layer is whole or not there at all. */
+static void a_killed_prune_leaves_no_half_layer(void **state)
+{
+	struct fixture *f = *state;
+	autofree char *layout = fs_join(f->dir, "layout"), *reference = xasprintf("oci:%s", layout);
+	struct packed_layer layers[2];
+	struct rng rng;
+	char hex[DIGEST_HEX];
+	struct error err = { 0 };
+	int status, killed = 0;
+
+	layers_make(layers, 50000);
+	layout_write(layout, layers, 2, f->architecture, NULL, hex);
+	rng_seed(&rng, 11);
+	for (int i = 0; i < 20; i++) {
+		autoimage struct image image = { 0 };
+		pid_t pid;
+
+		assert_ok(image_import(f->store, reference, NULL, NULL, NULL, &image, &err));
+		assert_int_equal(image.layer_n, 2);
+		for (int k = 0; k < 20; k++) {
+			autofree char *name = xasprintf("data/%d", k);
+
+			assert_layer_has(&image, 0, name, true);
+		}
+		pid = fork();
+		if (pid == 0) {
+			int64_t freed;
+
+			_exit(image_prune(f->store, NULL, true, false, &freed, NULL, NULL, &err) == 0 ? 0 : 1);
+		}
+		usleep((unsigned)rng_below(&rng, 6000));
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		killed += WIFSIGNALED(status);
+	}
+	printf("# %d of 20 prunes were killed on their way\n", killed);
 	prune_all(f);
 	layers_clear(layers, 2);
 }
@@ -690,6 +731,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(prune_takes_what_nothing_uses, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_list_has_each_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_killed_import_is_taken_up_by_the_next, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_killed_prune_leaves_no_half_layer, setup, teardown),
 		cmocka_unit_test_setup_teardown(several_imports_at_once_do_it_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_prunes_under_an_import, setup, teardown),
 	};
