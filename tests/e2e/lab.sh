@@ -21,7 +21,7 @@ served() { ask "$page/7"; }
 
 succeeds "the image is made" "$INSULA_TEST_SOURCE/examples/lab/make-images" "$TEST_DIR/images"
 succeeds "made again, it is the same" "$INSULA_TEST_SOURCE/examples/lab/make-images" "$TEST_DIR/images"
-is "$(ls "$INSULA_STATE_DIR/images/layers" | wc -l | tr -d ' ')" 1 "and is stored once"
+is "$(find "$INSULA_STATE_DIR/images/layers" -mindepth 1 -maxdepth 1 -type d | wc -l | tr -d " ")" 1 "and is stored once"
 succeeds "the lab is applied" "$INSULA" apply "$lab"
 check "the training ends" wait_for 60 trained
 run lab_run logs vision/train
