@@ -569,6 +569,33 @@ static void orphans_go_with_the_instance(void **state)
 	}
 }
 
+static void the_image_host_shows_the_machine_but_not_its_secrets(void **state)
+{
+	struct image_host_root *roots;
+	struct image_store *store;
+	autofree char *digest = NULL, *more = NULL, *log = NULL;
+	struct monitor_status status;
+	struct error err = { 0 };
+	size_t n;
+
+	fixture_need(f);
+	if (!fs_exists("/usr/bin/python3"))
+		test_skip("needs python3");
+	assert_ok(image_host_roots(&roots, &n, &err));
+	image_host_roots_free(roots, n);
+	assert_ok(image_store_open(f->site.images, 0, &store, &err));
+	assert_ok(image_resolve(store, "host", &digest, &err));
+	image_store_close(store);
+	more = xasprintf("{'image': '%s', 'env': []}", digest);
+	log = run("python3 -c 'import ssl, ctypes, subprocess; print(2**100)'; echo x >/etc/mine && cat /etc/mine; "
+		  "touch /usr/mine 2>/dev/null && echo BAD usr; cat /etc/shadow 2>/dev/null && echo BAD shadow; ls /home /root /run /var/log; "
+		  "grep -c . /etc/passwd; stat -c %u /usr/bin/python3; ls /etc/ssl/certs | grep -q . && echo certs", more, &status);
+	assert_int_equal(status.exit, 0);
+	assert_null(strstr(log, "BAD"));
+	assert_holds(log, "1267650600228229401496703205376\nx\n");
+	assert_holds(log, "/home:\n\n/root:\n\n/run:\n\n/var/log:\n2\n0\n");
+}
+
 static void runc_does_it_too(void **state)
 {
 	static const char *const argv[] = { "sh", "-c", "grep -E '^(CapEff|Seccomp:)' /proc/self/status; exit 4", NULL };
@@ -635,6 +662,7 @@ int main(void)
 		each(a_finished_one_is_not_started_again),
 		each(stopping_lets_it_say_goodbye),
 		each(orphans_go_with_the_instance),
+		each(the_image_host_shows_the_machine_but_not_its_secrets),
 		each(runc_does_it_too),
 	};
 
