@@ -145,7 +145,7 @@ static void a_dead_monitor_is_seen_and_replaced_by_an_update(void **state)
 
 static void when_both_die_the_next_one_knows(void **state)
 {
-	autoresource struct resource *resource = NULL;
+	autoresource struct resource *resource = NULL, *got = NULL;
 	struct monitor_status status;
 	struct error err = { 0 };
 
@@ -157,9 +157,15 @@ static void when_both_die_the_next_one_knows(void **state)
 	process_kill(status.init);
 	status = fixture_wait(f, KEY, STATE_EXITED, 5000);	/* the exit file is empty: killed */
 	assert_int_equal(status.signal, SIGKILL);
+	/* nobody has accounted for it yet: that is an update to do */
+	got = resource_new("local", "instance", KEY, json_object());
+	assert_ok(local_instance.get(&f->site, got, &err));
+	assert_false(json_get_bool(got->body, "watched", true));
 	assert_ok(local_instance.create(&f->site, resource, &err));
 	status = fixture_wait(f, KEY, STATE_EXITED, 5000);
 	assert_int_equal(status.signal, SIGKILL);
+	assert_ok(local_instance.get(&f->site, got, &err));
+	assert_true(json_get_bool(got->body, "watched", false));
 	fixture_remove(f, resource);
 }
 

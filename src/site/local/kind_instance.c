@@ -41,11 +41,6 @@ static bool instance_exists(struct site *site, const struct instance_files *file
 	return fs_exists(conf) || fs_exists(bundle) || fs_exists(files->data) || cgroup_exists(site->cgroups, files->cgroup);
 }
 
-static bool state_is_final(const char *state)
-{
-	return streq(state, STATE_EXITED) || streq(state, STATE_FAILED) || streq(state, STATE_STOPPED);
-}
-
 /* Puts what the machine says into what the mark says. */
 static void instance_live(const struct instance_files *files, struct resource *resource)
 {
@@ -63,7 +58,7 @@ static void instance_live(const struct instance_files *files, struct resource *r
 	} else {
 		state = status.state;
 		json_set_string(detail, "reason", *status.reason ? status.reason : NULL);
-		json_set_bool(resource->body, "watched", status.watched || state_is_final(status.state));
+		json_set_bool(resource->body, "watched", status.watched || status.settled);
 		json_set_int(detail, "restarts", status.restarts);
 		if (status.exit >= 0)
 			json_set_int(detail, "exit", status.exit);

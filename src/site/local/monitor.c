@@ -192,6 +192,7 @@ int monitor_status(const char *dir, struct monitor_status *ret, struct error *er
 		status.monitor = 0;
 	if (!proc_alive(status.init, (uint64_t)init_ticks))
 		status.init = 0;
+	status.settled = streq(status.state, STATE_EXITED) || streq(status.state, STATE_FAILED) || streq(status.state, STATE_STOPPED);
 	running = streq(status.state, STATE_RUNNING) || streq(status.state, STATE_STARTING);
 	if (running && !status.watched && !status.init)
 		status_from_exit_file(dir, &status);

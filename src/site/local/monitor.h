@@ -27,6 +27,7 @@ struct monitor_status {
 	char state[16];			/* as in guest/protocol.h; "exited" also when only the exit file says so */
 	char reason[256];
 	bool watched;			/* a monitor is alive */
+	bool settled;			/* a monitor has said that it is over: nothing is left to do */
 	pid_t monitor, init;		/* alive, or 0 */
 	int64_t created_ms, started_ms, ended_ms;	/* wall clock; 0: not yet */
 	int64_t exit, signal;		/* -1: none */
