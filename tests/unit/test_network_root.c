@@ -195,6 +195,54 @@ static void ipv6_is_off_everywhere(void **state)
 	assert_ok(local_router.remove(&machine.site, router, false, &err));
 }
 
+static int64_t ip_forward(void)
+{
+	struct error err = { 0 };
+	int64_t value;
+
+	assert_ok(fs_read_int("/proc/sys/net/ipv4/ip_forward", &value, &err));
+	return value;
+}
+
+static void forwarding_is_put_back_by_the_last_that_needs_it(void **state)
+{
+	autoresource struct resource *one = made("forwarding", "host/forwarding", "{\"ipv4\": true}"), *two = resource_copy(one), *live = resource_copy(one);
+	struct site_config other_config;
+	struct site other;
+	struct error err = { 0 };
+
+	machine_needed();
+	other_config = machine.config;
+	other_config.deployment = "other";
+	other = machine.site;
+	other.config = &other_config;
+	assert_int_equal(ip_forward(), 0);
+	for (int twice = 0; twice < 2; twice++)
+		assert_ok(local_forwarding.create(&machine.site, one, &err));
+	assert_ok(local_forwarding.create(&other, two, &err));
+	assert_int_equal(ip_forward(), 1);
+	assert_ok(local_forwarding.get(&machine.site, live, &err));
+	assert_true(json_is_true(json_object_get(live->body, "ipv4")));
+	assert_int_equal(json_integer_value(json_object_get(live->body, "before")), 0);
+	RUN_IN(NETNS_HERE, "sysctl", "-qw", "net.ipv4.ip_forward=0");
+	assert_ok(local_forwarding.get(&machine.site, live, &err));
+	assert_true(json_is_false(json_object_get(live->body, "ipv4")));
+	assert_ok(local_forwarding.update(&machine.site, live, one, &err));
+	assert_int_equal(ip_forward(), 1);
+	assert_ok(local_forwarding.remove(&machine.site, one, false, &err));
+	assert_int_equal(ip_forward(), 1);
+	assert_fails(local_forwarding.get(&machine.site, live, &err), "does not use");
+	for (int twice = 0; twice < 2; twice++)
+		assert_ok(local_forwarding.remove(&other, two, false, &err));
+	assert_int_equal(ip_forward(), 0);
+	/* where it was on before, it stays on */
+	RUN_IN(NETNS_HERE, "sysctl", "-qw", "net.ipv4.ip_forward=1");
+	assert_ok(local_forwarding.create(&machine.site, one, &err));
+	assert_ok(local_forwarding.remove(&machine.site, one, false, &err));
+	assert_int_equal(ip_forward(), 1);
+	RUN_IN(NETNS_HERE, "sysctl", "-qw", "net.ipv4.ip_forward=0");
+}
+
 static void sixty_four_tenants_come_up_quickly(void **state)
 {
 	enum { N = 64 };
@@ -240,6 +288,7 @@ int main(void)
 		cmocka_unit_test(a_pool_that_this_machine_routes_elsewhere_is_refused),
 		cmocka_unit_test(a_create_that_is_killed_at_any_moment_is_completed),
 		cmocka_unit_test(ipv6_is_off_everywhere),
+		cmocka_unit_test(forwarding_is_put_back_by_the_last_that_needs_it),
 		cmocka_unit_test(sixty_four_tenants_come_up_quickly),
 	};
 

@@ -307,9 +307,11 @@ static json_t *host_published(const struct lowering *lowering)
 		char address[ADDRESS_TEXT];
 		const char *separator = " > ";
 
-		if (publication->address.family != AF_INET)
-			continue;
 		address_format(&publication->address, address);
+		if (publication->address.family != AF_INET) {
+			lower_note(lowering, "%s/%s is not published on %s: this site has no IPv6", publication->tenant, publication->workload, address);
+			continue;
+		}
 		buf_addf(&text, "%s:%u %s %s/%s", address, publication->port, protocol_name(publication->protocol), publication->tenant, publication->workload);
 		vec_each(&lowering->world->instances, instance) {
 			if (!publishes(publication, instance))
