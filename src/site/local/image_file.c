@@ -20,7 +20,7 @@
 
 /*
  * How it works: an image is made under another name: truncated to its size, given an ext4 by mke2fs, then
- * its holes are reserved by fallocate (which keeps what mke2fs wrote) where that is asked for, brought to the disk and renamed. The inode
+ * its holes are reserved by fallocate (which keeps what mke2fs wrote) where that is asked for, and it is renamed. The inode
  * tables are holes, which read as zeros, so neither mke2fs nor the kernel has to write them (lazy_itable_init,
  * noinit_itable).
  *
@@ -93,7 +93,16 @@ static int space_take(const struct image_file *file, const char *path, struct er
 		}
 		return -1;
 	}
-	if (fsync(fd) < 0)
+	return 0;
+}
+
+/* A file system may never be larger than its file, so the file's size is brought to the disk before the file system grows.
+   (A new one needs no such care: mke2fs itself does it, and space that is not reserved after all is noticed.) */
+static int space_settle(const char *path, struct error *err)
+{
+	autofd int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0 || fsync(fd) < 0)
 		return error_set_errno(err, errno, "cannot bring %s to the disk", path);
 	return 0;
 }
@@ -221,7 +230,7 @@ static int image_enlarge(const struct image_file *file, struct error *err)
 
 	if (growth_begin(file, err) < 0)
 		return -1;
-	if (space_take(file, file->path, err) == 0)
+	if (space_take(file, file->path, err) == 0 && space_settle(file->path, err) == 0)
 		return 0;
 	return growth_undo(file, before, &undo) < 0 ? error_wrap(err, "%s", undo.message) : -1;
 }
