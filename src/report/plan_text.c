@@ -20,7 +20,9 @@
 #define VALUE_MAX 60		/* bytes of a value */
 #define KIND_WIDTH 14
 #define BRIEF_MAX 4		/* values of what is to be made */
-#define BRIEF_VALUE_MAX 24	/* bytes of each: digests and paths say nothing here */
+#define BRIEF_VALUE_MAX 40	/* bytes of each: long paths say nothing here */
+#define DIGEST_MIN 32		/* hex digits in a row that are a digest ... */
+#define DIGEST_SHOWN 12		/* ... and as many of them as are shown */
 
 struct group {
 	const char *tenant;	/* or NULL: the whole site */
@@ -102,6 +104,47 @@ static bool is_bytes(const char *path)
 	       streq(name, "shm") || streq(name, "rate");
 }
 
+/* Digests are told apart by their first digits: a longer run of hex says nothing to a reader. */
+static char *shorten_digests(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from;) {
+		size_t n = strspn(from, "0123456789abcdef"), kept = n >= DIGEST_MIN ? DIGEST_SHOWN : n;
+
+		if (!n)
+			n = kept = 1;
+		memmove(to, from, kept);
+		to += kept;
+		from += n;
+	}
+	*to = '\0';
+	return text;
+}
+
+/* ["python3", "train.py"] as one would type it */
+static char *shown_words(const json_t *list)
+{
+	struct buf text = { 0 };
+	size_t i;
+	json_t *item;
+
+	buf_adds(&text, "");
+	json_array_foreach(list, i, item) {
+		if (!json_is_string(item)) {
+			buf_clear(&text);
+			return xstrdup("");
+		}
+		buf_addf(&text, "%s%s", i ? " " : "", json_string_value(item));
+	}
+	if (text.n > BRIEF_VALUE_MAX) {
+		text.data[BRIEF_VALUE_MAX - 3] = '\0';
+		text.n = BRIEF_VALUE_MAX - 3;
+		buf_adds(&text, "...");
+	}
+	return buf_steal(&text);
+}
+
 static char *shown_value(const char *path, const json_t *value)
 {
 	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB" };
@@ -109,7 +152,7 @@ static char *shown_value(const char *path, const json_t *value)
 	size_t unit = 0;
 
 	if (!json_is_integer(value) || n < 1024 || !is_bytes(path))
-		return value_text(value, VALUE_MAX);
+		return shorten_digests(value_text(value, VALUE_MAX));
 	/* only what stays exact, or is large enough for one digit to say it */
 	double shown = (double)n;
 	while (unit + 1 < ARRAY_LEN(units) && shown >= 1024) {
@@ -127,9 +170,9 @@ static void add_brief(struct writer *w, const struct resource *resource)
 	json_t *value;
 
 	json_object_foreach(resource->body, name, value) {
-		if (n == BRIEF_MAX || (!json_is_string(value) && !json_is_integer(value)))
+		if (n == BRIEF_MAX || (!json_is_string(value) && !json_is_integer(value) && !json_is_array(value)))
 			continue;
-		autofree char *text = shown_value(name, value);
+		autofree char *text = json_is_array(value) ? shown_words(value) : shown_value(name, value);
 		if (strlen(text) > BRIEF_VALUE_MAX || !*text)
 			continue;
 		buf_adds(w->out, n++ ? ", " : "  ");
@@ -168,7 +211,8 @@ static void add_step(struct writer *w, const struct group *group, const struct s
 	add_symbol(w, step->action);
 	text_add_padded(w->out, step->resource->kind, KIND_WIDTH, false);
 	buf_addc(w->out, ' ');
-	text_add_safe(w->out, short_key(group, step->resource->key));
+	autofree char *key = shorten_digests(xstrdup(short_key(group, step->resource->key)));
+	text_add_safe(w->out, key);
 	text_add_color(w->out, w->color, TEXT_DIM);
 	if (step->action == STEP_CREATE)
 		add_brief(w, step->resource);

@@ -39,6 +39,7 @@ contains "$stderr" "nowhere.yaml" "and is named"
 exits_with 0 "init writes a first file" "$INSULA" init first.yaml
 exits_with 0 "which plans offline" "$INSULA" plan --offline first.yaml
 contains "$stdout" "vision" "and the plan names its tenants"
+is "$(grep -c 'not enforced' "$TEST_DIR/stdout")" 0 "which claims nothing about a machine that it did not look at"
 exits_with 4 "init never overwrites" "$INSULA" init first.yaml
 exits_with 2 "plan --check exits 2 when something would change" "$INSULA" plan --offline --check first.yaml
 exits_with 0 "plan --json prints objects" "$INSULA" plan --offline --json first.yaml

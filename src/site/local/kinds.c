@@ -127,6 +127,7 @@ static const struct kind_field instance_fields[] = {
 	IMMUTABLE("restart", "never, onFailure or always"),
 	IMMUTABLE("base", "uid of the tenant's root"),
 	IMMUTABLE("hostname", "what the instance calls itself"),
+	IMMUTABLE("link", "the link it lives behind: when that is made anew, so is the instance"),
 	IMMUTABLE("shm", "size of its /dev/shm, in bytes"),
 	COMPUTED("labels", "of the workload"),
 	COMPUTED("state", "running, exited, ..."),

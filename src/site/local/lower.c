@@ -118,6 +118,8 @@ static void notes_of_limits(const struct lowering *lowering, const struct tenant
 		{ "limit.pids", "pids", tenant->limit.pids }, { "limit.diskBandwidth", "io", tenant->limit.disk_bandwidth },
 	};
 
+	if (json_get_bool(lowering->facts, "offline", false))
+		return;	/* nothing is known of what this machine can enforce */
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (words[i].amount != AMOUNT_NONE && !control(lowering, words[i].controller))
 			lower_note(lowering, "not enforced: %s of tenant %s: this machine has no cgroup controller for %s", words[i].word, tenant->name,
@@ -345,7 +347,6 @@ static json_t *instance_body(const struct lowering *lowering, const struct tenan
 	for (size_t i = 0; i < workload->command.n; i++)
 		json_add(command, json_text(workload->command.items[i]));
 	json_set_string(body, "method", "container");
-	json_set_string(body, "digest", instance->digest);
 	json_set_string(body, "image", image);
 	json_set(body, "command", command);
 	json_set(body, "env", instance_env(lowering, workload));
@@ -355,11 +356,13 @@ static json_t *instance_body(const struct lowering *lowering, const struct tenan
 		json_set_int(body, "cpu", instance->cpu);
 	if (instance->memory != AMOUNT_NONE && instance->memory > 0)
 		json_set_int(body, "memory", instance->memory);
+	json_set_string(body, "digest", instance->digest);
 	if (tenant->limit.disk_bandwidth != AMOUNT_NONE && control(lowering, "io") == 1)
 		json_set_int(body, "diskBandwidth", MAX(BLOCK, tenant->limit.disk_bandwidth / MAX(1, instances_of(lowering, tenant->name))));
 	json_set_string(body, "restart", restarts[workload->restart]);
 	json_set_int(body, "base", tenant_base(lowering, tenant->name));
 	json_set(body, "hostname", json_sprintf("%s-%u", workload->name, instance->replica));
+	json_set(body, "link", json_pack("{s:o, s:s}", "$ref", json_sprintf("%s/link", instance->key), "field", "id"));
 	json_set_int(body, "shm", instance_shm(lowering, tenant, instance));
 	return body;
 }
