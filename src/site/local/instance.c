@@ -119,7 +119,7 @@ static int image_load(struct preparation *prep, struct error *err)
 	struct image_store *store;
 	int status;
 
-	if (image_store_open(prep->site->images, 0, &store, err) < 0)
+	if (image_store_open(prep->site->images, prep->site->config->intent ? MAX(0, prep->site->config->intent->image_store_limit) : 0, &store, err) < 0)
 		return -1;
 	status = image_get(store, digest, &prep->image, err);
 	if (status == 0 && is_host)
