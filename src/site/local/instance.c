@@ -22,6 +22,7 @@
 #define OPEN_FILES_MAX 65536
 #define CONF_HEAD_LIMIT ((size_t)CONF_LIMIT)
 #define ID_COUNT 65536
+#define FOLDER_ATTEMPTS 20
 
 void instance_files_clear(struct instance_files *files)
 {
@@ -157,6 +158,17 @@ static int network_load(struct preparation *prep, struct error *err)
 
 /* ---- folders and files ---- */
 
+/* The end of another instance may take an empty folder away between the making of two levels. */
+static int folder_ensure(const char *path, mode_t mode, struct error *err)
+{
+	for (unsigned attempt = 1;; attempt++) {
+		if (fs_make_dirs(path, mode, err) == 0)
+			return 0;
+		if (err->code != ERROR_NOT_FOUND || attempt == FOLDER_ATTEMPTS)
+			return -1;
+	}
+}
+
 /* Upper and work, fresh: an instance begins as its image is. */
 static int data_make(const struct preparation *prep, struct error *err)
 {
@@ -167,7 +179,7 @@ static int data_make(const struct preparation *prep, struct error *err)
 		error_set(err, ERROR_CONFLICT, "the storage of %s is not mounted", prep->files->key.tenant);
 		return error_hint(err, "after a reboot say: insula restore");
 	}
-	if (fs_remove_tree(prep->files->data, err) < 0 || fs_make_dirs(prep->files->data, 0700, err) < 0)
+	if (fs_remove_tree(prep->files->data, err) < 0 || folder_ensure(prep->files->data, 0700, err) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		autofree char *path = fs_join(prep->files->data, names[i]);
@@ -185,7 +197,7 @@ static int folders_make(const struct preparation *prep, struct error *err)
 	autofree char *bundle = fs_join(prep->files->dir, DIR_BUNDLE), *log_dir = fs_dirname(prep->files->log), *usage_dir = fs_dirname(prep->files->usage);
 
 	/* the runtime goes this way as the tenant's mapped root */
-	if (fs_make_dirs(prep->files->dir, 0711, err) < 0 || fs_make_dirs(bundle, 0700, err) < 0)
+	if (folder_ensure(prep->files->dir, 0711, err) < 0 || fs_make_dirs(bundle, 0700, err) < 0)
 		return -1;
 	if (chmod(prep->files->dir, 0711) < 0)
 		return error_set_errno(err, errno, "cannot set the mode of %s", prep->files->dir);
