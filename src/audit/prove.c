@@ -168,7 +168,7 @@ static const char *probe_detail(struct scene *scene, const struct probe *p)
 
 static int run_probes(struct scene *scene, unsigned tries, struct error *err)
 {
-	if (wire_run(&scene->wire, scene->probes.items, scene->probes.n, tries, err) < 0)
+	if (wire_run(&scene->wire, scene->probes.items, scene->probes.n, scene->barriers.items, scene->barriers.n, tries, err) < 0)
 		return -1;
 	for (size_t i = 0; i < scene->probes.n; i++) {
 		struct probe *p = &scene->probes.items[i];
@@ -411,8 +411,13 @@ static int run_controls(struct scene *scene, struct error *err)
 			memcpy(s->gateway_mac, p->answer_mac, 6);
 			s->gateway_mac_known = s->controlled = true;
 		}
-		if (!row->observed)
+		if (!row->observed) {
 			row->detail = prove_print(scene, "%s: what it does not see proves nothing", row->detail);
+			continue;
+		}
+		struct probe barrier = { .shape = p->shape, .from = p->from, .by_answer = true, .wanted = true, .need_answer = true };
+		barrier.shape.source_port = 0;
+		vec_push(&scene->barriers, barrier);
 	}
 	vec_clear(&scene->probes);
 	vec_clear(&scene->probe_rows);
@@ -491,6 +496,7 @@ int prove_run(const struct prove_options *options, struct prove_report *ret, str
 	wire_clear(&scene.wire);
 	vec_clear(&scene.probes);
 	vec_clear(&scene.probe_rows);
+	vec_clear(&scene.barriers);
 	vec_clear(&scene.subjects);
 	vec_clear(&scene.hints);
 	vec_clear(&scene.host_addresses);

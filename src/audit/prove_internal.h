@@ -33,6 +33,7 @@ struct scene {
 	struct wire wire;
 	VEC(struct probe) probes;
 	VEC(uint32_t) probe_rows;	/* the row of each probe */
+	VEC(struct probe) barriers;	/* controls that were answered: they end each round */
 	VEC(struct subject) subjects;
 	VEC(struct port_hint) hints;
 	uint32_t host;			/* endpoint of the host or WORLD_NONE */

@@ -8,7 +8,8 @@
  *
  * A probe is found again by the number it bears (probe_packet.h). Seen outgoing on its sender's tap, it has left: so
  * "did not arrive" never means "was never sent". Seen incoming on another tap, it has arrived. All probes are sent before
- * anything is waited for: the wait for absence is paid once a round, not once a probe.
+ * anything is waited for: the wait for absence is paid once a round, not once a probe. A round ends when some time is over and what was
+ * sent behind all others, and surely is answered, has been: so a busy machine that is late with packets is not taken for a wall.
  */
 #include "wire.h"
 
@@ -34,6 +35,7 @@
 #define SNAP 192			/* enough of a frame for an ICMP error with the mark in its quotation */
 #define RECEIVE_BUFFER (8 << 20)
 #define DRAIN_EVERY 64			/* sends between two looks at the taps */
+#define BARRIER_NS INT64_C(2000000000)
 
 int wire_init(struct wire *wire, struct error *err)
 {
@@ -367,32 +369,78 @@ static bool all_settled(const struct probe *probes, size_t n, unsigned round)
 	return true;
 }
 
-int wire_run(struct wire *wire, struct probe *probes, size_t n, unsigned tries, struct error *err)
+struct run {
+	struct wire *wire;
+	struct probe *probes;			/* the caller's, then the barriers of each round */
+	size_t n, all_n, barrier_n;
+	struct pollfd *fds;
+	uint8_t *buffer;
+};
+
+static int send_round(struct run *run, unsigned round, struct error *err)
 {
+	size_t sent = 0, barrier = run->n + round * run->barrier_n;
+
+	for (uint32_t i = 0; i < run->n; i++) {
+		if (settled(&run->probes[i], round))
+			continue;
+		if (send_probe(run->wire, &run->probes[i], i, run->buffer, err) < 0)
+			return -1;
+		if (++sent % DRAIN_EVERY == 0)
+			drain(run->wire, run->fds, run->probes, run->all_n, 0);
+	}
+	for (size_t i = barrier; i < barrier + run->barrier_n; i++)
+		if (send_probe(run->wire, &run->probes[i], (uint32_t)i, run->buffer, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* What must not arrive is waited for to the end, what must only until it has. */
+static void wait_round(struct run *run, unsigned round)
+{
+	const struct probe *barriers = run->probes + run->n + round * run->barrier_n;
+	int64_t start = clock_monotonic_ns(&clock_system);
+	int64_t until = start + (run->wire->wait_ms + 30 * (int64_t)round) * 1000000, latest = start + BARRIER_NS;
+
+	for (;;) {
+		int64_t now = clock_monotonic_ns(&clock_system);
+		bool back = true;
+
+		for (size_t i = 0; i < run->barrier_n; i++)
+			back = back && barriers[i].answered;
+		if ((now >= until && (back || now >= latest)) || all_settled(run->probes, run->n, round >= 2 ? round : 0))
+			break;
+		drain(run->wire, run->fds, run->probes, run->all_n, (int)(((now < until ? until : latest) - now) / 1000000) + 1);
+	}
+}
+
+int wire_run(struct wire *wire, struct probe *probes, size_t n, const struct probe *barriers, size_t barrier_n, unsigned tries, struct error *err)
+{
+	struct run run = { .wire = wire, .n = n, .all_n = n + tries * barrier_n, .barrier_n = barrier_n };
+	int r = 0;
+
+	if (run.all_n > WIRE_PROBES_MAX)
+		return error_set(err, ERROR_CAPACITY, "more than %d probes in one proof", WIRE_PROBES_MAX);
 	autofree uint8_t *buffer = xmalloc(PROBE_PACKET_MAX);
 	autofree struct pollfd *fds = xcalloc(MAX(wire->taps.n, 1) * 2, sizeof(*fds));
-
-	if (n > WIRE_PROBES_MAX)
-		return error_set(err, ERROR_CAPACITY, "more than %d probes in one proof", WIRE_PROBES_MAX);
+	autofree struct probe *all = xcalloc(MAX(run.all_n, 1), sizeof(*all));
+	if (n)
+		memcpy(all, probes, n * sizeof(*all));
+	for (size_t i = 0; i < tries * barrier_n; i++)
+		all[n + i] = barriers[i % barrier_n];
 	for (uint32_t i = 0; i < wire->taps.n; i++) {
 		fds[2 * i] = (struct pollfd){ .fd = wire->taps.items[i].packet_fd, .events = POLLIN };
 		fds[2 * i + 1] = (struct pollfd){ .fd = wire->taps.items[i].udp_fd, .events = POLLIN };
 	}
-	for (unsigned round = 0; round < tries && !all_settled(probes, n, round); round++) {
-		size_t sent = 0;
-
-		for (uint32_t i = 0; i < n; i++) {
-			if (settled(&probes[i], round))
-				continue;
-			if (send_probe(wire, &probes[i], i, buffer, err) < 0)
-				return -1;
-			if (++sent % DRAIN_EVERY == 0)
-				drain(wire, fds, probes, n, 0);
-		}
-		int64_t until = clock_monotonic_ns(&clock_system) + (wire->wait_ms + 30 * (int64_t)round) * 1000000;
-		/* what must not arrive is waited for to the end, what must only until it has */
-		for (int64_t now; (now = clock_monotonic_ns(&clock_system)) < until && !all_settled(probes, n, round >= 2 ? round : 0);)
-			drain(wire, fds, probes, n, (int)((until - now) / 1000000) + 1);
+	run.buffer = buffer;
+	run.fds = fds;
+	run.probes = all;
+	for (unsigned round = 0; r == 0 && round < tries && !all_settled(all, n, round); round++) {
+		r = send_round(&run, round, err);
+		if (r == 0)
+			wait_round(&run, round);
 	}
-	return 0;
+	if (n)
+		memcpy(probes, all, n * sizeof(*all));
+	return r;
 }

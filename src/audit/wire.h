@@ -71,8 +71,10 @@ void wire_clear(struct wire *wire);
 int wire_add_tap(struct wire *wire, const char *name, int netns, const struct address *address, uint32_t *ret, struct error *err) WARN_UNUSED;
 /* Opens listeners on free TCP and UDP ports of all addresses in the tap's namespace. */
 int wire_listen(struct wire *wire, uint32_t tap, struct error *err) WARN_UNUSED;
-/* Sends all and waits; probes that are not wanted are sent twice, wanted ones until they arrive or `tries` are over. */
-int wire_run(struct wire *wire, struct probe *probes, size_t n, unsigned tries, struct error *err) WARN_UNUSED;
+/* Sends all and waits; probes that are not wanted are sent twice, wanted ones until they arrive or `tries` are over.
+   `barriers` are probes that surely are answered: sent behind the others in each round, which does not end before their answers are
+   back (or two seconds are over), however slow the machine is. */
+int wire_run(struct wire *wire, struct probe *probes, size_t n, const struct probe *barriers, size_t barrier_n, unsigned tries, struct error *err) WARN_UNUSED;
 
 /* Calls `function` by a thread that has entered the namespace. */
 int netns_call(int netns, int (*function)(void *arg, struct error *err), void *arg, struct error *err) WARN_UNUSED;
