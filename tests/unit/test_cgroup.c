@@ -206,6 +206,21 @@ static void v1_clamps_and_orders(void **state)
 	fixture_clear(&f);
 }
 
+static void what_runc_made_elsewhere_goes_too(void **state)
+{
+	struct fixture f = fixture_make("31 20 0:27 / %s/pids rw - cgroup cgroup rw,pids\n32 20 0:28 / %s/systemd rw - cgroup cgroup rw,xattr,name=systemd\n%.0s");
+	autofree char *other = fs_join(f.dir, "systemd/a/b"), *top = fs_join(f.dir, "systemd/a");
+	autocgroups struct cgroups *cgroups = NULL;
+	struct error err = { 0 };
+
+	assert_ok(fs_make_dirs(other, 0755, &err));
+	assert_ok(cgroups_open_from(f.mountinfo, &cgroups, &err));
+	assert_string_equal(cgroups_summary(cgroups), "v1");
+	assert_ok(cgroup_remove(cgroups, "/a", &err));
+	assert_false(fs_exists(top));
+	fixture_clear(&f);
+}
+
 static void paths_that_are_none_are_refused(void **state)
 {
 	struct fixture f = fixture_make("32 20 0:28 / %s/cpu rw - cgroup cgroup rw,cpu\n%.0s%.0s");
@@ -240,6 +255,7 @@ int main(void)
 		cmocka_unit_test(v2_hands_controllers_down),
 		cmocka_unit_test(hybrid_is_told_per_controller),
 		cmocka_unit_test(v1_clamps_and_orders),
+		cmocka_unit_test(what_runc_made_elsewhere_goes_too),
 		cmocka_unit_test(paths_that_are_none_are_refused),
 		cmocka_unit_test(a_machine_without_any_is_said),
 	};

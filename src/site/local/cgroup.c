@@ -74,8 +74,13 @@ static void v1_add(struct cgroups *cgroups, const struct fs_mount *mount)
 	for (int i = 0; i < CGROUP_CONTROLLERS; i++)
 		if (cgroups->of[i] < 0 && word_in_list(mount->super_options, controller_v1_name(i), ','))
 			controllers |= 1u << i;
-	if (controllers)
+	if (controllers) {
 		hierarchy_add(cgroups, mount->point, false, controllers);
+		return;
+	}
+	if (cgroups->other_n == cgroups->other_capacity)
+		cgroups->others = vec_grow(cgroups->others, &cgroups->other_capacity, cgroups->other_n + 1, sizeof(*cgroups->others));
+	cgroups->others[cgroups->other_n++] = xstrdup(mount->point);
 }
 
 /* cgroup2 accounts cpu time and freezes in its core, without a controller of that name; devices is a BPF matter there. */
@@ -152,7 +157,10 @@ void cgroups_close(struct cgroups *cgroups)
 		return;
 	for (size_t i = 0; i < cgroups->n; i++)
 		free(cgroups->items[i].point);
+	for (size_t i = 0; i < cgroups->other_n; i++)
+		free(cgroups->others[i]);
 	free(cgroups->items);
+	free(cgroups->others);
 	free(cgroups->summary);
 	free(cgroups);
 }
@@ -461,6 +469,12 @@ int cgroup_remove(struct cgroups *cgroups, const char *path, struct error *err)
 	end = clock_monotonic_ns(&clock_system) / 1000000 + REMOVE_WAIT_MS;
 	for (size_t i = 0; i < cgroups->n; i++) {
 		autofree char *dir = cgroup_dir(&cgroups->items[i], path);
+
+		if (groups_visit(dir, 0, group_remove, &end, err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < cgroups->other_n; i++) {
+		autofree char *dir = xasprintf("%s%s", cgroups->others[i], path);
 
 		if (groups_visit(dir, 0, group_remove, &end, err) < 0)
 			return -1;

@@ -20,6 +20,8 @@ struct cgroup_hierarchy {
 struct cgroups {
 	struct cgroup_hierarchy *items;	/* the unified one last, so that what is populated there is complete everywhere */
 	size_t n, capacity;
+	char **others;			/* mount points of v1 hierarchies without a controller of ours (name=systemd, perf_event): runc goes there too */
+	size_t other_n, other_capacity;
 	int of[CGROUP_CONTROLLERS];	/* index into items, or -1 */
 	int unified;			/* index into items, or -1 */
 	bool hybrid;
