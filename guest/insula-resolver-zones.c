@@ -91,7 +91,7 @@ static bool read_line(char *line, struct zones *zones)
 
 		if (!digest || strlen(digest) >= sizeof(zones->digest))
 			return false;
-		strcpy(zones->digest, digest);
+		memcpy(zones->digest, digest, strlen(digest) + 1);
 		return true;
 	}
 	return false;

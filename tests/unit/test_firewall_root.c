@@ -614,6 +614,44 @@ static void a_change_of_flows_changes_elements_and_cuts_what_was_established(voi
 	assert_int_equal(reach_matrix(80), WITHIN_A | BIT(0, 2) | BIT(1, 2) | BIT(2, 3));
 }
 
+static void ranges_grow_and_shrink(void **state)
+{
+	static const char *const steps[] = {
+		"[\"a>b tcp/80-81\"]", "[\"a>b tcp/80-90\"]", "[\"a>b tcp/85\", \"a>b udp\", \"a>b icmp\", \"b>c icmpv6\"]", "[\"a>b tcp\"]", "[\"a>b any\"]", "[]",
+	};
+	autoresource struct resource *before = NULL;
+	struct error err = { 0 };
+
+	machine_needed();
+	before = firewall_resource(FLOWS, EGRESS, PUBLISHED);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct resource *after = firewall_resource(steps[i], EGRESS, PUBLISHED);
+
+		assert_ok(local_firewall.update(&machine.site, before, after, &err));
+		assert_firewall(after);
+		resource_free(before);
+		before = after;
+	}
+}
+
+/* nft knows protocols by name only where a file tells it. */
+static void the_walls_do_not_need_a_list_of_protocols(void **state)
+{
+	autoresource struct resource *walls = NULL;
+	struct error err = { 0 };
+
+	machine_needed();
+	walls = firewall_resource(FLOWS, EGRESS, PUBLISHED);
+	if (fs_exists("/etc/protocols"))
+		assert_int_equal(mount("/dev/null", "/etc/protocols", NULL, MS_BIND, NULL), 0);
+	assert_ok(local_firewall.create(&machine.site, walls, &err));
+	assert_firewall(walls);
+	if (fs_exists("/etc/protocols"))
+		assert_int_equal(umount2("/etc/protocols", 0), 0);
+	assert_ok(local_firewall.create(&machine.site, walls, &err));
+	assert_firewall(walls);
+}
+
 static void a_port_that_is_published_no_more_is_closed_at_once(void **state)
 {
 	autoresource struct resource *none = NULL, *live = resource_new("local", "host-firewall", "host/uplink", json_object());
@@ -731,6 +769,8 @@ int main(void)
 		cmocka_unit_test(exactly_what_was_changed_by_hand_is_told_and_mended),
 		cmocka_unit_test(other_changes_by_hand_are_told),
 		cmocka_unit_test(a_change_of_flows_changes_elements_and_cuts_what_was_established),
+		cmocka_unit_test(ranges_grow_and_shrink),
+		cmocka_unit_test(the_walls_do_not_need_a_list_of_protocols),
 		cmocka_unit_test(a_port_that_is_published_no_more_is_closed_at_once),
 		cmocka_unit_test(a_tenants_rate_holds_in_each_direction),
 	};

@@ -20,7 +20,10 @@ struct firewall_element {
 struct firewall_elements { struct firewall_element *items; size_t n, capacity; };	/* vec.h */
 void firewall_elements(const struct firewall *firewall, struct firewall_elements *ret);
 void firewall_elements_clear(struct firewall_elements *elements);
-/* A value of nft's JSON in words: "a . tcp . 80-90". Caller frees. */
+/* A value of nft's JSON in words ("80-90"), and an element of a set ("a . 6 . 80-90", protocols by number) whole or in its parts. Caller frees. */
+#define FIREWALL_PARTS_MAX 4
 char *firewall_value_text(const json_t *value);
+char *firewall_element_text(const char *set, const json_t *value);
+size_t firewall_element_parts(const char *set, const json_t *value, char *ret[static FIREWALL_PARTS_MAX]);
 
 #endif

@@ -83,50 +83,57 @@ static const struct firewall_tenant *tenant_of_bridge(const struct firewall *fir
 	return NULL;
 }
 
-/* "tcp" and "8501" to "tcp/8501"; every port of it to "tcp" */
+/* "6" and "8501" to "tcp/8501"; every port of it to "tcp" */
 static char *ports_text(const char *protocol, const char *ports)
 {
-	/* nft tells numbers where the machine has no /etc/protocols */
-	protocol = streq(protocol, "6") ? "tcp" : streq(protocol, "17") ? "udp" : protocol;
-	return streq(ports, "0-65535") ? xstrdup(protocol) : xasprintf("%s/%s", protocol, ports);
+	const char *name = protocol_name((enum protocol)atoi(protocol));
+
+	return streq(ports, "0-65535") ? xstrdup(name) : xasprintf("%s/%s", name, ports);
 }
 
 /* A live element that was not loaded: in the words of the body where it has some. */
-static bool add_as_member(struct reading *reading, const char *set, const json_t *value)
+static bool add_as_member(struct reading *reading, const char *set, char *const *parts, size_t n)
 {
-	const json_t *parts = json_object_get(value, "concat");
-	autofree char *a = firewall_value_text(parts ? json_array_get(parts, 0) : value), *b = firewall_value_text(json_array_get(parts, 1));
-	autofree char *c = firewall_value_text(json_array_get(parts, 2)), *d = firewall_value_text(json_array_get(parts, 3));
-	const struct firewall_tenant *from = tenant_of_bridge(&reading->firewall, a), *to = tenant_of_bridge(&reading->firewall, b);
-	autofree char *flow_ports = ports_text(c, d), *ports = ports_text(b, c);
-	json_t *flows = json_object_get(reading->body, "flows"), *egress = json_object_get(reading->body, "egress");
+	const struct firewall_tenant *from = tenant_of_bridge(&reading->firewall, parts[0]);
+	const struct firewall_tenant *to = n > 1 ? tenant_of_bridge(&reading->firewall, parts[1]) : NULL;
+	autofree char *ports = n > 2 ? ports_text(parts[n - 2], parts[n - 1]) : NULL;
+	const char *field;
+	json_t *member;
 
-	if (streq(set, "flows") && from && to)
-		json_add(flows, json_sprintf("%s>%s %s", from->name, to->name, flow_ports));
-	else if (streq(set, "flows_any") && from && to)
-		json_add(flows, json_sprintf("%s>%s any", from->name, to->name));
-	else if (streq(set, "egress") && from)
-		json_add(egress, json_sprintf("%s>internet %s", from->name, ports));
-	else if (streq(set, "egress_any") && from)
-		json_add(egress, json_sprintf("%s>internet any", from->name));
-	else if (streq(set, "published"))
-		json_add(json_object_get(reading->body, "published"), json_sprintf("%s %s", a, ports));
-	else
+	if (streq(set, "flows") && from && to && ports) {
+		field = "flows";
+		member = json_sprintf("%s>%s %s", from->name, to->name, ports);
+	} else if (streq(set, "flows_any") && from && to) {
+		field = "flows";
+		member = json_sprintf("%s>%s any", from->name, to->name);
+	} else if (streq(set, "egress") && from && ports) {
+		field = "egress";
+		member = json_sprintf("%s>internet %s", from->name, ports);
+	} else if (streq(set, "egress_any") && from) {
+		field = "egress";
+		member = json_sprintf("%s>internet any", from->name);
+	} else if (streq(set, "published") && ports) {
+		field = "published";
+		member = json_sprintf("%s %s", parts[0], ports);
+	} else {
 		return false;
+	}
+	json_add(json_object_get(reading->body, field), member);
 	return true;
 }
 
 static void add_foreign_element(struct reading *reading, const char *set, const json_t *value)
 {
-	const json_t *inner = json_object_get(value, "elem");
+	char *parts[FIREWALL_PARTS_MAX];
+	size_t n = firewall_element_parts(set, value, parts);
 
-	if (inner)
-		value = json_object_get(inner, "val");
-	if (!add_as_member(reading, set, value))
-		tell(reading, "foreign", ({
-			autofree char *text = firewall_value_text(value);
-			xasprintf("%s in the set %s", text, set);
-		}));
+	if (!add_as_member(reading, set, parts, n)) {
+		autofree char *text = firewall_element_text(set, value);
+
+		tell(reading, "foreign", xasprintf("%s in the set %s", text, set));
+	}
+	for (size_t i = 0; i < n; i++)
+		free(parts[i]);
 }
 
 /* The set of ours that an entry of a listing is, or NULL. */
@@ -171,7 +178,7 @@ static void live_elements(const json_t *listing, const char *table, struct ident
 		if (!set)
 			continue;
 		json_array_foreach(json_get_array(json_object_get(entry, "set"), "elem"), j, value) {
-			autofree char *text = firewall_value_text(value);
+			autofree char *text = firewall_element_text(set, value);
 
 			identities_add(ret, set, text, value);
 		}

@@ -63,12 +63,23 @@ void firewall_elements_clear(struct firewall_elements *elements)
 	vec_clear(elements);
 }
 
+/* nft tells a protocol by its name where /etc/protocols has it, else by its number. */
+static char *protocol_text(const json_t *value)
+{
+	const char *name = json_string_value(value);
+	enum protocol protocol;
+
+	if (name && protocol_parse(name, &protocol))
+		return xasprintf("%d", (int)protocol);
+	if (name && streq(name, "ipv6-icmp"))
+		return xasprintf("%d", (int)PROTOCOL_ICMPV6);
+	return firewall_value_text(value);
+}
+
 char *firewall_value_text(const json_t *value)
 {
 	const json_t *inner;
 
-	if ((inner = json_object_get(value, "elem")))
-		return firewall_value_text(json_object_get(inner, "val"));
 	if ((inner = json_object_get(value, "prefix")))
 		return xasprintf("%s/%lld", json_get_string(inner, "addr", "?"), (long long)json_get_int(inner, "len", 0));
 	if ((inner = json_object_get(value, "range"))) {
@@ -76,24 +87,44 @@ char *firewall_value_text(const json_t *value)
 
 		return xasprintf("%s-%s", first, last);
 	}
-	if ((inner = json_object_get(value, "concat"))) {
-		autobuf struct buf text = { 0 };
-		json_t *part;
-		size_t i;
-
-		buf_adds(&text, "");
-		json_array_foreach(inner, i, part) {
-			autofree char *one = firewall_value_text(part);
-
-			buf_addf(&text, "%s%s", i ? " . " : "", one);
-		}
-		return buf_steal(&text);
-	}
 	if (json_is_string(value))
 		return xstrdup(json_string_value(value));
 	if (json_is_integer(value))
 		return xasprintf("%lld", (long long)json_integer_value(value));
 	return value ? json_canonical(value) : xstrdup("?");
+}
+
+size_t firewall_element_parts(const char *set_name, const json_t *value, char *ret[static FIREWALL_PARTS_MAX])
+{
+	const json_t *elem = json_object_get(value, "elem"), *parts;
+	const struct firewall_set *set = sets;
+	size_t n;
+
+	if (elem)
+		value = json_object_get(elem, "val");
+	parts = json_object_get(value, "concat");
+	n = parts ? MIN(json_array_size(parts), FIREWALL_PARTS_MAX) : 1;
+	while (set->family && !streq(set->name, set_name))
+		set++;
+	for (size_t i = 0; i < n; i++) {
+		const json_t *part = parts ? json_array_get(parts, i) : value;
+
+		ret[i] = set->family && str_equal(set->types[i], "inet_proto") ? protocol_text(part) : firewall_value_text(part);
+	}
+	return n;
+}
+
+char *firewall_element_text(const char *set, const json_t *value)
+{
+	autobuf struct buf text = { 0 };
+	char *parts[FIREWALL_PARTS_MAX];
+	size_t n = firewall_element_parts(set, value, parts);
+
+	for (size_t i = 0; i < n; i++) {
+		buf_addf(&text, "%s%s", i ? " . " : "", parts[i]);
+		free(parts[i]);
+	}
+	return buf_steal(&text);
 }
 
 /* Takes over the parts. `member` (borrowed, or NULL) is the field of the body that it comes from, `index` its place there. */
@@ -105,7 +136,7 @@ static void add_element(struct firewall_elements *elements, const char *set, con
 	element->field = field;
 	element->index = index;
 	element->value = nft_concat(parts);
-	element->text = firewall_value_text(element->value);
+	element->text = firewall_element_text(set, element->value);
 }
 
 static json_t *address_value(const struct address *address)
@@ -165,7 +196,7 @@ void firewall_elements(const struct firewall *firewall, struct firewall_elements
 		if (flow->ports.protocol == PROTOCOL_ANY)
 			add_element(ret, "flows_any", "flows", i, json_pack("[ss]", from, to));
 		else
-			add_element(ret, "flows", "flows", i, json_pack("[ssso]", from, to, protocol_name(flow->ports.protocol), ports_value(&flow->ports)));
+			add_element(ret, "flows", "flows", i, json_pack("[ssio]", from, to, (int)flow->ports.protocol, ports_value(&flow->ports)));
 	}
 	for (size_t i = 0; i < firewall->egress.n; i++) {
 		const struct firewall_egress *egress = &firewall->egress.items[i];
@@ -176,13 +207,13 @@ void firewall_elements(const struct firewall *firewall, struct firewall_elements
 		if (egress->ports.protocol == PROTOCOL_ANY)
 			add_element(ret, "egress_any", "egress", i, json_pack("[s]", from));
 		else
-			add_element(ret, "egress", "egress", i, json_pack("[sso]", from, protocol_name(egress->ports.protocol), ports_value(&egress->ports)));
+			add_element(ret, "egress", "egress", i, json_pack("[sio]", from, (int)egress->ports.protocol, ports_value(&egress->ports)));
 	}
 	for (size_t i = 0; i < firewall->published.n; i++) {
 		const struct firewall_published *published = &firewall->published.items[i];
 
 		add_element(ret, "published", "published", i,
-			    json_pack("[osi]", address_value(&published->address), protocol_name(published->ports.protocol), (int)published->ports.first));
+			    json_pack("[oii]", address_value(&published->address), (int)published->ports.protocol, (int)published->ports.first));
 	}
 	specials = special_prefixes(&special_n);
 	for (size_t i = 0; i < special_n; i++)
@@ -251,9 +282,10 @@ static json_t *is_not(json_t *left, const char *right)
 	return nft_match("!=", left, json_string(right));
 }
 
-static json_t *one_of(json_t *left, const char *a, const char *b)
+/* By number: names need /etc/protocols, which not every machine has. */
+static json_t *is_protocol(enum protocol protocol)
 {
-	return nft_match("==", left, json_pack("{s[ss]}", "set", a, b));
+	return nft_match("==", nft_meta("l4proto"), json_integer(protocol));
 }
 
 static json_t *state_is(const char *a, const char *b)
@@ -295,10 +327,10 @@ static void cidr_rules(struct ruleset *r, const struct firewall *firewall)
 			add_rule(r, "inet", "ranges", comment, is(FROM, from->bridge), nft_match("==", IP_TO, prefix_value(&egress->to)), ACCEPT);
 		else if (protocol_has_ports(egress->ports.protocol))
 			add_rule(r, "inet", "ranges", comment, is(FROM, from->bridge), nft_match("==", IP_TO, prefix_value(&egress->to)),
-				 is(PROTOCOL, protocol_name(egress->ports.protocol)), nft_match("==", TO_PORT, ports_value(&egress->ports)), ACCEPT);
+				 is_protocol(egress->ports.protocol), nft_match("==", TO_PORT, ports_value(&egress->ports)), ACCEPT);
 		else
 			add_rule(r, "inet", "ranges", comment, is(FROM, from->bridge), nft_match("==", IP_TO, prefix_value(&egress->to)),
-				 is(PROTOCOL, protocol_name(egress->ports.protocol)), ACCEPT);
+				 is_protocol(egress->ports.protocol), ACCEPT);
 	}
 }
 
@@ -333,9 +365,9 @@ static void gateway_rules(struct ruleset *r)
 	add_rule(r, "inet", "input", "no IPv6", is(nft_meta("nfproto"), "ipv6"), DROP);
 	add_rule(r, "inet", "input", "a tenant's packets come from its prefix", not_in_set("@sources", json_pack("[oo]", FROM, IP_FROM)), DROP);
 	add_rule(r, "inet", "input", "only the own gateway", not_in_set("@gateways", json_pack("[oo]", FROM, IP_TO)), DROP);
-	add_rule(r, "inet", "input", "too many questions", is(PROTOCOL, "udp"), nft_match("==", TO_PORT, json_integer(53)),
+	add_rule(r, "inet", "input", "too many questions", is_protocol(PROTOCOL_UDP), nft_match("==", TO_PORT, json_integer(53)),
 		 each_sender("questions", limit_over(QUESTION_RATE, NULL, QUESTION_RATE / 10)), DROP);
-	add_rule(r, "inet", "input", "names", one_of(PROTOCOL, "tcp", "udp"), nft_match("==", TO_PORT, json_integer(53)), ACCEPT);
+	add_rule(r, "inet", "input", "names", nft_match("==", PROTOCOL, json_pack("{s[ii]}", "set", PROTOCOL_TCP, PROTOCOL_UDP)), nft_match("==", TO_PORT, json_integer(53)), ACCEPT);
 	add_rule(r, "inet", "input", "too many echoes", is(nft_payload("icmp", "type"), "echo-request"),
 		 each_sender("echoes", limit_over(ECHO_RATE, NULL, ECHO_RATE)), DROP);
 	add_rule(r, "inet", "input", "echoes", is(nft_payload("icmp", "type"), "echo-request"), ACCEPT);
