@@ -2,6 +2,7 @@
 #include "deployment.h"
 
 #include "base/fs.h"
+#include "model/capacity.h"
 #include "model/expand.h"
 #include "ref.h"
 
@@ -377,7 +378,7 @@ int deployment_expand(struct deployment *deployment, struct error *err)
 	deployment->decisions = decisions;
 	if (world_expand(deployment->intent, &deployment->survey, decisions, &deployment->world, err) < 0)
 		return -1;
-	if (lower(deployment, err) < 0)
+	if (lower(deployment, err) < 0 || capacity_check(deployment->intent, &deployment->survey, deployment->notes, err) < 0)
 		return -1;
 	deployment->expanded = true;
 	return 0;

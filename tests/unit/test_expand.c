@@ -2,6 +2,7 @@
 #include "helper.h"
 
 #include "audit/reach.h"
+#include "model/capacity.h"
 #include "model/expand.h"
 #include "model/labels.h"
 #include "model/spec.h"
@@ -362,9 +363,35 @@ static void a_digest_is_of_what_it_is(void **state)
 	}
 }
 
+static void what_is_guaranteed_must_be_there(void **state)
+{
+	struct case_ c;
+	struct error err = { 0 };
+	json_t *notes = json_array();
+
+	(void)state;
+	read_text(&c, "apiVersion: insula.dev/v1\nkind: Tenant\nmetadata: {name: a}\nspec: {quota: {cpu: 1500m, memory: 3Gi}}\n---\n"
+		      "apiVersion: insula.dev/v1\nkind: Tenant\nmetadata: {name: b}\nspec: {quota: {cpu: 2500m, memory: 1Gi}}\n");
+	assert_ok(capacity_check(&c.intent, &c.survey, notes, &err));
+	assert_int_equal(json_array_size(notes), 1);
+	assert_non_null(strstr(json_string_value(json_array_get(notes, 0)), "4.000 cores and there are 2.000: when all are busy, each gets 50 %"));
+	c.survey.nodes.items[0].memory = (4LL << 30) - 1;
+	assert_int_equal(capacity_check(&c.intent, &c.survey, notes, &err), -1);
+	assert_int_equal(err.code, ERROR_CAPACITY);
+	assert_non_null(strstr(err.hint, "the largest is a's (/lab/lab.yaml:"));
+	/* a machine that was not looked at is not judged */
+	c.survey.nodes.n = 0;
+	json_array_clear(notes);
+	assert_ok(capacity_check(&c.intent, &c.survey, notes, &err));
+	assert_int_equal(json_array_size(notes), 0);
+	json_decref(notes);
+	clear(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_guaranteed_must_be_there),
 		cmocka_unit_test(what_is_new_gets_the_lowest_free),
 		cmocka_unit_test(what_is_settled_stays),
 		cmocka_unit_test(a_tenant_that_outgrows_its_network_moves),
