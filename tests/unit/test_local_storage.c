@@ -350,6 +350,27 @@ static void a_half_made_image_is_no_image(void **state)
 	stop(local);
 }
 
+static void the_smallest_volumes_can_be_made(void **state)
+{
+	static const int64_t sizes[] = { 1, 4, 8, 63, 64 };
+	struct local_site *local = local_site_start();
+	struct error err = { 0 };
+
+	runtime_make(local);
+	local_make(local, &local_storage, "a/storage", storage_body(256, BASE));
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		local_make(local, &local_volume, "a/volume/v", volume_body("v", sizes[i], false, BASE));
+		put(local, "v", "file", BASE);
+		assert_true(fill(local, "v") <= sizes[i]);
+		assert_ok(local_change(local, &local_volume, "a/volume/v", volume_body("v", sizes[i] + 8, false, BASE), &err));
+		local_expect(local, &local_volume, "a/volume/v", volume_body("v", sizes[i] + 8, false, BASE));
+		assert_true(has(local, "v", "file", BASE));
+		local_take(local, &local_volume, "a/volume/v", false);
+	}
+	local_take(local, &local_storage, "a/storage", false);
+	stop(local);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +382,7 @@ int main(void)
 		cmocka_unit_test(a_storage_is_as_large_as_it_says),
 		cmocka_unit_test(kept_volumes_outlive_the_storage),
 		cmocka_unit_test(a_volume_with_a_size_is_held_to_it),
+		cmocka_unit_test(the_smallest_volumes_can_be_made),
 		cmocka_unit_test(a_storage_grows_and_never_shrinks),
 		cmocka_unit_test(a_storage_in_use_cannot_grow),
 		cmocka_unit_test(after_a_reboot_the_storage_is_found_again),

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /*
@@ -31,7 +32,8 @@
  * unmounted, checked, grown and mounted again, which is refused while an instance has it.
  */
 
-#define BLOCK 4096
+#define BLOCK 4096			/* sizes of images are multiples of it */
+#define MIB ((int64_t)1 << 20)
 #define GIB ((int64_t)1 << 30)
 #define TOOL_TIMEOUT_MS 120000
 #define UNMOUNT_WAIT_MS 2000
@@ -40,6 +42,7 @@
 #define SUPERBLOCK 1024			/* its place and fields: linux, Documentation/filesystems/ext4/super.rst; little endian */
 #define BLOCKS_LOW 0x4
 #define BLOCKS_HIGH 0x150
+#define LOG_BLOCK_SIZE 0x18		/* 1024 << this */
 #define STATE 0x3a			/* 1 cleanly unmounted, 2 errors detected */
 #define STATE_CLEAN 1
 #define STATE_ERRORS 2
@@ -68,7 +71,8 @@ int64_t image_file_size(const char *path)
 		return -1;
 	if (!fs_exists(growing))
 		return st.st_size;
-	return (int64_t)((le_read(fd, SUPERBLOCK + BLOCKS_LOW, 4) | le_read(fd, SUPERBLOCK + BLOCKS_HIGH, 4) << 32) * BLOCK);
+	return (int64_t)((le_read(fd, SUPERBLOCK + BLOCKS_LOW, 4) | le_read(fd, SUPERBLOCK + BLOCKS_HIGH, 4) << 32)
+			 << (10 + (le_read(fd, SUPERBLOCK + LOG_BLOCK_SIZE, 4) & 15)));
 }
 
 /* Makes the file at least that large, all of it reserved when it is to be; on a file system that cannot reserve it is sparse. */
@@ -107,6 +111,18 @@ static int space_settle(const char *path, struct error *err)
 	return 0;
 }
 
+/* The last line with something in it, without its newline; cuts `text`. */
+static const char *last_line(char *text)
+{
+	size_t n = strlen(text);
+	char *start;
+
+	while (n && strchr("\n\r\t ", text[n - 1]))
+		text[--n] = '\0';
+	start = strrchr(text, '\n');
+	return start ? start + 1 : text;
+}
+
 static int tool_run(const char *const *argv, int accept, struct error *err)
 {
 	struct proc_options options = { .argv = argv, .timeout_ms = TOOL_TIMEOUT_MS };
@@ -119,7 +135,7 @@ static int tool_run(const char *const *argv, int accept, struct error *err)
 	}
 	if (result.status > accept)
 		return error_set(err, ERROR_FAILED, "%s ended with status %d: %.400s", argv[0], result.status,
-				 *result.errors ? result.errors : result.output);
+				 last_line(*result.errors ? result.errors : result.output));
 	return 0;
 }
 
@@ -134,18 +150,33 @@ static void identity_uuid(const char *identity, char ret[static 37])
 	snprintf(ret, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
-/* Small journals for small images: a journal of the default size would take much of them. */
-static const char *journal_option(int64_t size)
+/* Small journals, and blocks, for small images: a journal of the default size would take much of them. */
+struct shape { int64_t below; const char *block, *option, *value; };
+
+static const struct shape shapes[] = {
+	{ 4 * MIB, "1024", "-O", "^has_journal" },	/* no room for the least journal */
+	{ 64 * MIB, "1024", "-J", "size=1" },
+	{ GIB, "4096", "-J", "size=4" },
+	{ 16 * GIB, "4096", "-J", "size=16" },
+	{ INT64_MAX, "4096", "-J", "size=64" },
+};
+
+static const struct shape *shape_for(int64_t size)
 {
-	return size < GIB ? "size=4" : size < 16 * GIB ? "size=16" : "size=64";
+	const struct shape *shape = shapes;
+
+	while (size >= shape->below && shape->below != INT64_MAX)
+		shape++;
+	return shape;
 }
 
 static int file_system_make(const struct image_file *file, const char *path, struct error *err)
 {
+	const struct shape *shape = shape_for(file->size);
 	char uuid[37], extended[128];
 	const char *argv[] = {
-		"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-L", "insula", "-U", uuid,
-		"-J", journal_option(file->size), "-E", extended, path, NULL,
+		"mke2fs", "-q", "-F", "-t", "ext4", "-b", shape->block, "-m", "0", "-L", "insula", "-U", uuid,
+		shape->option, shape->value, "-E", extended, path, NULL,
 	};
 
 	identity_uuid(file->identity, uuid);
@@ -332,10 +363,11 @@ int image_file_unmount(const char *path, const char *point, struct error *err)
 int image_file_grow_online(const struct image_file *file, bool *ret_done, struct error *err)
 {
 	int64_t before = image_file_size(file->path), size = file->size / BLOCK * BLOCK;
-	uint64_t blocks = (uint64_t)(size / BLOCK);
 	autofree char *device_path = NULL;
 	autofd int device = -1, root = -1;
 	unsigned major, minor;
+	struct statvfs st;
+	uint64_t blocks;
 
 	*ret_done = before >= size;
 	if (*ret_done || !loop_of_file(file->path, &major, &minor))
@@ -343,8 +375,9 @@ int image_file_grow_online(const struct image_file *file, bool *ret_done, struct
 	device_path = xasprintf("/dev/block/%u:%u", major, minor);
 	device = open(device_path, O_RDONLY | O_CLOEXEC);
 	root = open(file->point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (device < 0 || root < 0)
+	if (device < 0 || root < 0 || fstatvfs(root, &st) < 0)
 		return 0;
+	blocks = (uint64_t)size / st.f_bsize;
 	if (image_enlarge(file, err) < 0)
 		return -1;
 	*ret_done = ioctl(device, LOOP_SET_CAPACITY) == 0 && ioctl(root, EXT4_IOC_RESIZE_FS, &blocks) == 0;
