@@ -47,6 +47,7 @@ static int doctor_run(struct cli *cli)
 		if (session_read(&session, cli, &err) < 0)
 			return output_error(cli, &err);
 		config.intent = &session.intent.site;
+		config.whole_intent = &session.intent;
 	}
 	config.deployment = config.intent->name;
 	if (session_sites[0]->probe(&config, &facts, &err) < 0)

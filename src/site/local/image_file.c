@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/proc.h"
 #include "mount.h"
 
@@ -312,6 +313,15 @@ static bool image_is_reserved(const char *path)
 	return stat(path, &st) == 0 && st.st_blocks * 512 >= st.st_size - (st.st_size >> 6);
 }
 
+/* Programs take a folder with it for one that holds data; e2fsck makes it again if it ever needs it. */
+static void lost_and_found_remove(const char *point)
+{
+	autofree char *path = fs_join(point, "lost+found");
+
+	if (rmdir(path) < 0 && errno != ENOENT)
+		log_debug("%s stays: %s", path, strerror(errno));
+}
+
 int image_file_ensure(const struct image_file *file, struct error *err)
 {
 	int64_t size = image_file_size(file->path);
@@ -327,7 +337,11 @@ int image_file_ensure(const struct image_file *file, struct error *err)
 		return -1;
 	if (file->reserve && !image_is_reserved(file->path) && space_take(file, file->path, err) < 0)
 		return -1;
-	return image_mount(file, err) < 0 ? -1 : image_own(file, err);
+	if (image_mount(file, err) < 0 || image_own(file, err) < 0)
+		return -1;
+	if (size < 0)
+		lost_and_found_remove(file->point);
+	return 0;
 }
 
 int image_file_delete(const char *path, struct error *err)

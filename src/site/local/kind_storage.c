@@ -86,15 +86,15 @@ static char *instances_running(struct site *site, const char *tenant)
 	return buf_steal(&text);
 }
 
-static int busy_explain(struct site *site, const char *tenant, struct error *err)
+/* Waiting does not help while they run, so this is not to be tried again. */
+static int instances_check(struct site *site, const char *tenant, struct error *err)
 {
 	autofree char *running = instances_running(site, tenant);
 
-	if ((err->code != ERROR_CONFLICT && err->sys_errno != EBUSY) || !*running)
-		return -1;
-	err->hint[0] = '\0';
-	error_hint(err, "its instances must be stopped first: %s", running);
-	return error_wrap(err, "the storage of %s cannot grow while its instances run", tenant);
+	if (!*running)
+		return 0;
+	error_set(err, ERROR_CONFLICT, "the storage of %s can only grow while its instances are stopped; these run: %s", tenant, running);
+	return error_hint(err, "insula destroy %s (volumes that are kept stay), then apply again; or leave limit.storage as it was", tenant);
 }
 
 /* Online where the kernel lets us, else with all unmounted for a moment. */
@@ -107,9 +107,10 @@ static int storage_grow(struct site *site, const char *tenant, const struct imag
 		return -1;
 	if (done)
 		return 0;
+	if (instances_check(site, tenant, err) < 0)
+		return -1;
 	if (local_volumes_unmount(site, tenant, err) == 0 && image_file_grow_offline(file, err) == 0)
 		return 0;
-	busy_explain(site, tenant, err);
 	if (local_volumes_mount(site, tenant, &again) < 0)
 		error_wrap(err, "%s", again.message);
 	return -1;
