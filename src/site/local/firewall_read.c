@@ -86,7 +86,7 @@ static const struct firewall_tenant *tenant_of_bridge(const struct firewall *fir
 /* "6" and "8501" to "tcp/8501"; every port of it to "tcp" */
 static char *ports_text(const char *protocol, const char *ports)
 {
-	const char *name = protocol_name((enum protocol)atoi(protocol));
+	const char *name = protocol_name((enum protocol)strtol(protocol, NULL, 10));
 
 	return streq(ports, "0-65535") ? xstrdup(name) : xasprintf("%s/%s", name, ports);
 }
