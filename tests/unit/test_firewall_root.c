@@ -6,6 +6,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <sys/wait.h>
 #include <time.h>
 
 /*
@@ -686,6 +687,37 @@ static void a_port_that_is_published_no_more_is_closed_at_once(void **state)
 	close(listener);
 }
 
+/* A load that is killed leaves the old walls or the new ones; whichever, the next update makes them right. */
+static void a_load_that_is_killed_at_any_moment_is_mended(void **state)
+{
+	autoresource struct resource *one = NULL, *two = NULL, *host = NULL, *live = resource_new("local", "firewall", "host/firewall", json_object());
+	struct error err = { 0 };
+	int listener;
+
+	machine_needed();
+	one = firewall_resource(FLOWS, EGRESS, PUBLISHED);
+	two = firewall_resource("[\"a>b tcp/80\"]", EGRESS, "[]");
+	json_add(json_object_get(two->body, "rates"), json_pack("{ss,si}", "bridge", bridge_name[0], "rate", 1000000));
+	host = host_resource(HOST_PUBLISHED);
+	listener = listen_in(in[0], A0, 81);
+	assert_ok(local_firewall.create(&machine.site, one, &err));
+	for (unsigned i = 0; i < 20; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(local_firewall.update(&machine.site, one, two, &err) < 0 || local_host_firewall.create(&machine.site, host, &err) < 0);
+		usleep(i * 6000);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		assert_false(reaches(in[3], A0, 81));
+		assert_ok(local_firewall.get(&machine.site, live, &err));
+		assert_ok(local_firewall.update(&machine.site, live, one, &err));
+		assert_firewall(one);
+		assert_ok(local_host_firewall.create(&machine.site, host, &err));
+	}
+	close(listener);
+}
+
 /* Bandwidth */
 
 #define RATE 4000000	/* bytes a second */
@@ -772,6 +804,7 @@ int main(void)
 		cmocka_unit_test(ranges_grow_and_shrink),
 		cmocka_unit_test(the_walls_do_not_need_a_list_of_protocols),
 		cmocka_unit_test(a_port_that_is_published_no_more_is_closed_at_once),
+		cmocka_unit_test(a_load_that_is_killed_at_any_moment_is_mended),
 		cmocka_unit_test(a_tenants_rate_holds_in_each_direction),
 	};
 

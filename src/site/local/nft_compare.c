@@ -121,7 +121,7 @@ static void texts_clear(struct texts *texts)
 static void compare_live(const json_t *listing, const char *table, const json_t *snapshot, const struct nft_differences *differences,
 			 struct texts *ret)
 {
-	automap struct map loaded = { 0 };
+	automap struct map loaded = { 0 }, seen = { 0 };
 	struct nft_object object;
 	json_t *entry, *kept;
 	size_t i;
@@ -132,8 +132,11 @@ static void compare_live(const json_t *listing, const char *table, const json_t 
 		if (!nft_object_read(entry, &object))
 			continue;
 		if (nft_object_ours(&object, table)) {
-			vec_push(ret, object_text(&object));
-			if (map_has(&loaded, ret->items[ret->n - 1]))
+			char *text = object_text(&object);
+
+			vec_push(ret, text);
+			/* ours are there once: a second one, at another place, is not ours */
+			if (map_has(&loaded, text) && !map_set(&seen, text, text))
 				continue;
 		} else if (!streq(object.kind, "table")) {
 			continue;
