@@ -112,7 +112,7 @@ int status_write(const char *dir, const struct status *status)
 	return file_replace(path, text);
 }
 
-int usage_append(const struct conf *conf, const struct status *status, int64_t cpu_ns)
+int usage_append(const struct conf *conf, const struct status *status, int64_t cpu_ns, int final)
 {
 	char text[1024];
 	int fd = open(conf->usage, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640), n, done;
@@ -121,10 +121,11 @@ int usage_append(const struct conf *conf, const struct status *status, int64_t c
 		return -1;
 	n = snprintf(text, sizeof(text),
 		     "{\"version\":1,\"key\":\"%s\",\"digest\":\"%s\",\"started\":%lld,\"ended\":%lld,\"cpu_ns\":%lld,\"memory_peak\":%lld,"
-		     "\"memory_sum\":%lld,\"samples\":%lld,\"exit\":%lld,\"signal\":%lld,\"oom\":%s,\"restarts\":%lld}\n",
+		     "\"memory_sum\":%lld,\"samples\":%lld,\"exit\":%lld,\"signal\":%lld,\"oom\":%s,\"restarts\":%lld,\"final\":%s}\n",
 		     conf->key, conf->digest ? conf->digest : "", (long long)status->started_ms, (long long)status->ended_ms,
 		     (long long)cpu_ns, (long long)status->memory_peak, (long long)status->memory_sum, (long long)status->samples,
-		     (long long)status->exit, (long long)status->signal, status->oom ? "true" : "false", (long long)status->restarts);
+		     (long long)status->exit, (long long)status->signal, status->oom ? "true" : "false", (long long)status->restarts,
+		     final ? "true" : "false");
 	done = n < (int)sizeof(text) && write(fd, text, (size_t)n) == n ? 0 : -1;
 	close(fd);
 	return done;

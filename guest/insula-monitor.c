@@ -222,6 +222,7 @@ static void ended(struct monitor *monitor)
 	struct status *status = &monitor->status;
 	char reason[sizeof(status->reason)];
 	int64_t cpu;
+	bool again;
 
 	if (group_kill(&monitor->conf) < 0) {
 		monitor->stop_at = now_ms() + KILL_RETRY_MS;	/* something waits for a disk: try again */
@@ -233,14 +234,15 @@ static void ended(struct monitor *monitor)
 	sample(monitor);
 	end_find(monitor, reason, sizeof(reason));
 	status->ended_ms = wall_ms();
+	again = wants_restart(monitor);
 	cpu = group_cpu_ns(&monitor->conf);
-	usage_append(&monitor->conf, status, cpu >= 0 && status->cpu_base >= 0 ? cpu - status->cpu_base : -1);
+	usage_append(&monitor->conf, status, cpu >= 0 && status->cpu_base >= 0 ? cpu - status->cpu_base : -1, !monitor->stopping && !again && status->signal < 0);
 	unwatch(monitor);
 	if (status->oom)
 		snprintf(reason, sizeof(reason), "out of memory");
 	if (monitor->stopping)
 		final(monitor, STATE_STOPPED, reason);
-	else if (wants_restart(monitor))
+	else if (again)
 		backoff(monitor, reason);
 	else
 		final(monitor, STATE_EXITED, reason);

@@ -133,7 +133,8 @@ int status_parse(char *text, struct status *ret);	/* unknown keys are passed ove
 int status_read(const char *dir, struct status *ret);	/* -1 when absent or broken */
 int status_write(const char *dir, const struct status *status);
 /* One line of JSON behind the others. */
-int usage_append(const struct conf *conf, const struct status *status, int64_t cpu_ns);
+/* final: it ended by itself, by no signal (which may be that of a shutdown), and is not started again: it has finished, also after a reboot */
+int usage_append(const struct conf *conf, const struct status *status, int64_t cpu_ns, int final);
 /* What init wrote: 0 and word and number, or -1 when it has written nothing (yet). */
 int exit_read(const char *dir, char word[16], int *ret_number);
 

@@ -7,10 +7,9 @@
 static bool is_plan_file(const char *path)
 {
 	struct error err;
-	struct plan plan;
+	struct plan plan = { 0 };
 	bool loaded;
 
-	plan_init(&plan);
 	loaded = !fs_is_dir(path) && !ends_with(path, ".yaml") && !ends_with(path, ".yml") && !streq(path, "-") && plan_load(path, &plan, &err) == 0;
 	plan_clear(&plan);
 	return loaded;
@@ -64,12 +63,11 @@ static int apply_plan(struct session *session, const struct plan *saved, struct 
 static int apply_run_command(struct cli *cli)
 {
 	autosession struct session session = { 0 };
-	autoplan struct plan saved, plan;
+	autoplan struct plan saved = { 0 }, plan;
 	bool from_plan = cli->operand_n == 1 && is_plan_file(cli->operands[0]);
 	struct error err;
 	int status;
 
-	plan_init(&saved);
 	plan_init(&plan);
 	session.cli = cli;
 	if (from_plan) {	/* the files as they were when the plan was made are in it: that is what it is a contract about */

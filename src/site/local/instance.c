@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instance.h"
 
+#include "base/buf.h"
 #include "base/fs.h"
 #include "base/vec.h"
 #include "bundle.h"
@@ -21,6 +22,7 @@
 
 #define OPEN_FILES_MAX 65536
 #define CONF_HEAD_LIMIT ((size_t)CONF_LIMIT)
+#define RECORD_LIMIT ((ssize_t)4096)	/* of one usage record */
 #define ID_COUNT 65536
 #define FOLDER_ATTEMPTS 20
 
@@ -71,6 +73,46 @@ char *instance_prepared(const struct instance_files *files)
 		return NULL;
 	line += strlen("\ndigest=");
 	return xstrndup(line, strcspn(line, "\n"));
+}
+
+/* The last whole line of the usage records, as JSON; NULL when there is none that reads. */
+static json_t *record_last(const char *path)
+{
+	char text[RECORD_LIMIT + 1], *line, *end;
+	autofd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	json_t *record = NULL;
+	struct error broken;
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || (n = pread(fd, text, RECORD_LIMIT, MAX(st.st_size - RECORD_LIMIT, 0))) <= 0)
+		return NULL;
+	text[n] = '\0';
+	end = strrchr(text, '\n');
+	if (!end)
+		return NULL;
+	*end = '\0';
+	line = strrchr(text, '\n');
+	line = line ? line + 1 : text;
+	return json_parse(path, line, strlen(line), RECORD_LIMIT, &record, &broken) < 0 ? NULL : record;
+}
+
+int instance_recall(const struct instance_files *files, const char *digest, struct error *err)
+{
+	static const struct { const char *status, *record; } words[] = {
+		{ "started_ms", "started" }, { "ended_ms", "ended" }, { "exit", "exit" }, { "signal", "signal" }, { "restarts", "restarts" },
+		{ "memory_peak", "memory_peak" }, { "memory_sum", "memory_sum" }, { "samples", "samples" },
+	};
+	autojson json_t *record = record_last(files->usage);
+	autofree char *path = fs_join(files->dir, FILE_STATUS);
+	autobuf struct buf text = { 0 };
+
+	if (!json_get_bool(record, "final", false) || !streq(json_get_string(record, "digest", ""), digest))
+		return 0;
+	buf_addf(&text, "state=%s\noom=%d\n", STATE_EXITED, json_get_bool(record, "oom", false));
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		buf_addf(&text, "%s=%lld\n", words[i].status, (long long)json_get_int(record, words[i].record, -1));
+	return fs_replace_file(path, text.data, text.n, 0600, false, err);
 }
 
 /* ---- what the steps below work on ---- */

@@ -27,6 +27,9 @@ void instance_files_clear(struct instance_files *files);
 int instance_prepare(struct site *site, const struct resource *resource, const struct instance_files *files, struct error *err) WARN_UNUSED;
 /* The digest of the body that monitor.conf was made from; NULL when there is none. Caller frees. */
 char *instance_prepared(const struct instance_files *files);
+/* Has an instance of this body digest run to its end before what the run folder knew was lost (a reboot)? Then the monitor's status file
+   says so again, and a monitor that is started finds nothing to do. */
+int instance_recall(const struct instance_files *files, const char *digest, struct error *err) WARN_UNUSED;
 /* Of a body: what it is made from, without what the site computes. */
 void instance_body_digest(const json_t *body, char hex[static DIGEST_HEX]);
 

@@ -267,7 +267,8 @@ static int instance_create(struct site *site, struct resource *resource, struct 
 	if (!str_equal(prepared, digest)) {
 		if (instance_exists(site, &files) && instance_clear(site, &files, err) < 0)
 			return -1;
-		if (limits_set(site, resource->body, &files, err) < 0 || instance_prepare(site, resource, &files, err) < 0)
+		if (limits_set(site, resource->body, &files, err) < 0 || instance_prepare(site, resource, &files, err) < 0 ||
+		    instance_recall(&files, digest, err) < 0)
 			return error_wrap(err, "cannot make %s", resource->key);
 	} else if (limits_set(site, resource->body, &files, err) < 0) {
 		return -1;

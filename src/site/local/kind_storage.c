@@ -171,7 +171,7 @@ static int scratch_remove(const char *point, struct error *err)
 
 static int folder_remove_empty(const char *path, struct error *err)
 {
-	if (rmdir(path) < 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST)
+	if (rmdir(path) < 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY)
 		return error_set_errno(err, errno, "cannot remove %s", path);
 	return 0;
 }
@@ -183,7 +183,8 @@ int local_storage_forget(struct site *site, const char *tenant, bool keep_image,
 
 	if (image_file_unmount(image, point, err) < 0)
 		return -1;
-	if (folder_remove_empty(point, err) < 0 || folder_remove_empty(points, err) < 0)
+	/* the run folder itself stays busy as long as `runtime` has it mounted; after a reboot nobody but us has made it */
+	if (folder_remove_empty(point, err) < 0 || folder_remove_empty(points, err) < 0 || folder_remove_empty(site->run, err) < 0)
 		return -1;
 	if (!keep_image && image_file_delete(image, err) < 0)
 		return -1;
