@@ -19,13 +19,13 @@
 #include "base/rng.h"
 #include "guest/protocol.h"
 #include "plan/state.h"
-#include "site/local/bundle.h"
-#include "site/local/cgroup.h"
-#include "site/local/image.h"
-#include "site/local/instance.h"
-#include "site/local/netns.h"
-#include "site/local/runtime.h"
-#include "site/local/storage.h"
+#include "site/local/container/bundle.h"
+#include "site/local/container/cgroup.h"
+#include "site/local/image/image.h"
+#include "site/local/container/instance.h"
+#include "site/local/network/netns.h"
+#include "site/local/container/runtime.h"
+#include "site/local/disk/storage.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
 #include "base/fs.h"
 #include "plan/state.h"
 #include "report/table.h"
-#include "site/local/image.h"
+#include "site/local/image/image.h"
 
 #include <dirent.h>
 #include <stdlib.h>

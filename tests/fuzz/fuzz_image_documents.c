@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "site/local/image_oci.h"
+#include "site/local/image/image_oci.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "site/local/image_layer.h"
+#include "site/local/image/image_layer.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -13,7 +13,7 @@
 #include "model/expand.h"
 #include "model/spec.h"
 #include "site/local/lower.h"
-#include "site/local/probe.h"
+#include "site/local/probe/probe.h"
 
 #define CASES 60
 #define TENANTS 6

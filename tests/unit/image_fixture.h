@@ -6,8 +6,8 @@
 
 #include "image_builder.h"
 
-#include "site/local/image.h"
-#include "site/local/image_oci.h"
+#include "site/local/image/image.h"
+#include "site/local/image/image_oci.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -12,10 +12,10 @@
 #include "base/clock.h"
 #include "base/proc.h"
 #include "guest/protocol.h"
-#include "site/local/bundle.h"
-#include "site/local/cgroup.h"
-#include "site/local/instance.h"
-#include "site/local/storage.h"
+#include "site/local/container/bundle.h"
+#include "site/local/container/cgroup.h"
+#include "site/local/container/instance.h"
+#include "site/local/disk/storage.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -12,8 +12,8 @@
 #include "base/clock.h"
 #include "base/proc.h"
 #include "site/local/local.h"
-#include "site/local/netlink.h"
-#include "site/local/netns.h"
+#include "site/local/network/netlink.h"
+#include "site/local/network/netns.h"
 
 #include <fcntl.h>
 #include <sched.h>

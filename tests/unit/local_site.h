@@ -10,7 +10,7 @@
 #include "helper.h"
 
 #include "plan/site.h"
-#include "site/local/cgroup.h"
+#include "site/local/container/cgroup.h"
 #include "site/local/kinds.h"
 #include "site/local/local.h"
 

@@ -11,7 +11,7 @@
 #include "helper.h"
 
 #include "base/proc.h"
-#include "site/local/network.h"
+#include "site/local/network/network.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "helper.h"
 
-#include "site/local/bundle.h"
-#include "site/local/syscall_filter.h"
+#include "site/local/container/bundle.h"
+#include "site/local/container/syscall_filter.h"
 
 #include <errno.h>
 #include <linux/filter.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "helper.h"
 
-#include "site/local/cgroup.h"
+#include "site/local/container/cgroup.h"
 
 #include <sys/stat.h>
 

@@ -2,7 +2,7 @@
 #include "helper.h"
 
 #include "base/proc.h"
-#include "site/local/cgroup.h"
+#include "site/local/container/cgroup.h"
 
 #include <errno.h>
 #include <signal.h>

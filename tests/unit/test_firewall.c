@@ -2,7 +2,7 @@
 /* A listing as nft gave it, read back: as it was loaded, and with one thing changed in it at a time. */
 #include "helper.h"
 
-#include "site/local/firewall.h"
+#include "site/local/network/firewall.h"
 
 struct golden { json_t *whole, *body, *listing, *loaded; };
 

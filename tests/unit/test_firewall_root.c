@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "network_fixture.h"
 
-#include "site/local/nft.h"
+#include "site/local/network/nft.h"
 
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>

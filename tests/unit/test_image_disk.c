@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image_builder.h"
 
-#include "site/local/image_layer.h"
+#include "site/local/image/image_layer.h"
 
 #include <errno.h>
 #include <fcntl.h>

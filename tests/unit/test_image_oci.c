@@ -2,8 +2,8 @@
 #include "helper.h"
 
 #include "base/buf.h"
-#include "site/local/image_oci.h"
-#include "site/local/image_parts.h"
+#include "site/local/image/image_oci.h"
+#include "site/local/image/image_parts.h"
 
 #define HEX_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define HEX_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"

@@ -9,7 +9,7 @@
 #include "model/expand.h"
 #include "model/spec.h"
 #include "site/local/lower.h"
-#include "site/local/probe.h"
+#include "site/local/probe/probe.h"
 
 struct lowered {
 	struct intent intent;

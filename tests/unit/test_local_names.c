@@ -2,7 +2,7 @@
 #include "helper.h"
 
 #include "site/local/local.h"
-#include "site/local/mount.h"
+#include "site/local/disk/mount.h"
 
 static void test_link_name(void **state)
 {

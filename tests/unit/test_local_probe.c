@@ -2,7 +2,7 @@
 #include "local_site.h"
 
 #include "base/clock.h"
-#include "site/local/probe.h"
+#include "site/local/probe/probe.h"
 
 #include <sys/wait.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "local_site.h"
 
-#include "site/local/mount.h"
-#include "site/local/storage.h"
+#include "site/local/disk/mount.h"
+#include "site/local/disk/storage.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "helper.h"
 
-#include "site/local/monitor.h"
+#include "site/local/container/monitor.h"
 
 #include "../../guest/insula-monitor-conf.c"
 #include "../../guest/insula-monitor-status.c"

@@ -6,11 +6,11 @@
 #include "model/decisions.h"
 #include "model/expand.h"
 #include "model/spec.h"
-#include "site/local/firewall.h"
-#include "site/local/host_firewall.h"
+#include "site/local/network/firewall.h"
+#include "site/local/network/host_firewall.h"
 #include "site/local/lower.h"
-#include "site/local/nft.h"
-#include "site/local/probe.h"
+#include "site/local/network/nft.h"
+#include "site/local/probe/probe.h"
 
 static const char lab[] =
 	"apiVersion: insula.dev/v1\nkind: Site\nmetadata: {name: lab}\nspec: {dns: [192.0.2.53, \"2001:db8::53\"]}\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lower.h"
-#include "probe.h"
+#include "site/local/probe/probe.h"
 
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lower.h"
 
-#include "firewall.h"
-#include "host_firewall.h"
+#include "site/local/network/firewall.h"
+#include "site/local/network/host_firewall.h"
 #include "model/labels.h"
 
 #include <stdlib.h>

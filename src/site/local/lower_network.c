@@ -3,7 +3,7 @@
 
 #include "base/buf.h"
 #include "model/ports.h"
-#include "network.h"
+#include "site/local/network/network.h"
 
 #include <stdlib.h>
 

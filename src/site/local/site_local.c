@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/fs.h"
-#include "cgroup.h"
+#include "site/local/container/cgroup.h"
 #include "kinds.h"
 #include "local.h"
 #include "lower.h"
-#include "instance.h"
-#include "probe.h"
+#include "site/local/container/instance.h"
+#include "site/local/probe/probe.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "probe.h"
+#include "site/local/probe/probe.h"
 
 #define MIB ((int64_t)1 << 20)
 #define RESERVE_LEAST (256 * MIB)

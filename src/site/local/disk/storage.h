@@ -9,7 +9,7 @@
  * write never fails because somebody else filled the disk; what is only a ceiling is sparse. An image has its name only once it is complete.
  */
 
-#include "local.h"
+#include "site/local/local.h"
 
 struct image_file {
 	const char *path, *point;	/* absolute */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "local.h"
+#include "site/local/local.h"
 
 #include "base/buf.h"
 #include "base/clock.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "host_firewall.h"
+#include "site/local/network/host_firewall.h"
 
 #include "base/fs.h"
-#include "nft_compare.h"
+#include "site/local/network/nft_compare.h"
 
 #include <unistd.h>
 

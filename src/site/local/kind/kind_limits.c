@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "local.h"
+#include "site/local/local.h"
 
 #include "base/fs.h"
-#include "cgroup.h"
+#include "site/local/container/cgroup.h"
 
 #include <errno.h>
 #include <stdlib.h>

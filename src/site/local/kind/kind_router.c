@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "network.h"
+#include "site/local/network/network.h"
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "firewall.h"
+#include "site/local/network/firewall.h"
 
 #include "base/fs.h"
-#include "nft.h"
+#include "site/local/network/nft.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "instance.h"
+#include "site/local/container/instance.h"
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/vec.h"
-#include "bundle.h"
-#include "cgroup.h"
+#include "site/local/container/bundle.h"
+#include "site/local/container/cgroup.h"
 #include "guest/protocol.h"
-#include "storage.h"
+#include "site/local/disk/storage.h"
 
 #include <dirent.h>
 #include <errno.h>

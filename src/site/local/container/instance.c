@@ -8,7 +8,7 @@
 #include "cgroup_internal.h"
 #include "guest/protocol.h"
 #include "runtime.h"
-#include "storage.h"
+#include "site/local/disk/storage.h"
 #include "syscall_filter.h"
 
 #include <errno.h>

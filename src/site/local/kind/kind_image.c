@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "local.h"
+#include "site/local/local.h"
 
-#include "image.h"
+#include "site/local/image/image.h"
 #include "model/labels.h"
 
 /*

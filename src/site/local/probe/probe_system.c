@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/proc.h"
-#include "cgroup.h"
+#include "site/local/container/cgroup.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "storage.h"
+#include "site/local/disk/storage.h"
 
 #include "base/fs.h"
-#include "mount.h"
+#include "site/local/disk/mount.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,10 +3,10 @@
 
 #include "base/fs.h"
 #include "base/proc.h"
-#include "image.h"
-#include "netns.h"
-#include "nft.h"
-#include "runtime.h"
+#include "site/local/image/image.h"
+#include "site/local/network/netns.h"
+#include "site/local/network/nft.h"
+#include "site/local/container/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "network.h"
+#include "site/local/network/network.h"
 
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/proc.h"
-#include "cgroup.h"
+#include "site/local/container/cgroup.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
 
 #include "base/fs.h"
 #include "base/proc.h"
-#include "netlink.h"
-#include "netns.h"
+#include "site/local/network/netlink.h"
+#include "site/local/network/netns.h"
 
 #include <linux/rtnetlink.h>
 

@@ -7,8 +7,8 @@
  * before its monitor starts.
  */
 
-#include "image.h"
-#include "local.h"
+#include "site/local/image/image.h"
+#include "site/local/local.h"
 #include "monitor.h"
 
 struct instance_files {			/* all owned */

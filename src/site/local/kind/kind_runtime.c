@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "local.h"
+#include "site/local/local.h"
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "cgroup.h"
-#include "mount.h"
+#include "site/local/container/cgroup.h"
+#include "site/local/disk/mount.h"
 
 #include <ctype.h>
 #include <dirent.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "storage.h"
+#include "site/local/disk/storage.h"
 
 #include "base/buf.h"
 #include "base/fs.h"
-#include "cgroup.h"
-#include "mount.h"
+#include "site/local/container/cgroup.h"
+#include "site/local/disk/mount.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -23,7 +23,7 @@
  *   "checks"      see plan/site.h
  */
 
-#include "local.h"
+#include "site/local/local.h"
 
 #define LOCAL_IDS_FIRST 1879048192LL	/* 0x70000000; up to 2147352575 systemd's UIDS-GIDS.md leaves uids to nobody */
 #define LOCAL_IDS_LAST 2147352575LL

@@ -2,8 +2,8 @@
 #include "probe.h"
 
 #include "base/fs.h"
-#include "image.h"
-#include "storage.h"
+#include "site/local/image/image.h"
+#include "site/local/disk/storage.h"
 
 #include <dirent.h>
 #include <inttypes.h>

@@ -4,7 +4,7 @@
 
 /* What the network kinds share: fields of bodies as values, marks on links, our router's namespace. */
 
-#include "local.h"
+#include "site/local/local.h"
 #include "netlink.h"
 #include "netns.h"
 
