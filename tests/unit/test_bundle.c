@@ -50,7 +50,7 @@ static void no_config_gives_power(void **state)
 {
 	struct bundle bundle = bundle_of("runc");
 	autojson json_t *config = NULL;
-	const json_t *process, *section;
+	const json_t *process, *section, *mounts_now;
 	const char *name;
 	json_t *set;
 
@@ -66,6 +66,11 @@ static void no_config_gives_power(void **state)
 	assert_int_equal(json_get_int(json_array_get(json_get_array(section, "uidMappings"), 0), "hostID", 0), 1879048192);
 	assert_string_equal(json_get_string(section, "cgroupsPath", ""), "/insula/x/t/t/w.0");
 	assert_null(json_object_get(config, "annotations"));
+	/* no core files; and no volume on top of init, wherever a link of the image leads it */
+	assert_string_equal(json_get_string(json_array_get(json_get_array(process, "rlimits"), 0), "type", ""), "RLIMIT_CORE");
+	assert_int_equal(json_get_int(json_array_get(json_get_array(process, "rlimits"), 0), "hard", -1), 0);
+	mounts_now = json_get_array(config, "mounts");
+	assert_string_equal(json_get_string(json_array_get(mounts_now, json_array_size(mounts_now) - 1), "source", ""), bundle.init);
 }
 
 static void the_command_is_the_files_or_the_images(void **state)

@@ -62,12 +62,13 @@ static json_t *mounts_json(const struct bundle *bundle)
 	json_add(mounts, mount_json("/dev/shm", "tmpfs", "shm", OPTIONS("nosuid", "nodev", "noexec", "mode=1777", shm)));
 	json_add(mounts, mount_json("/dev/mqueue", "mqueue", "mqueue", OPTIONS("nosuid", "noexec", "nodev")));
 	json_add(mounts, mount_json("/sys", "tmpfs", "tmpfs", OPTIONS("ro", "nosuid", "noexec", "nodev", "size=0k")));
-	json_add(mounts, mount_json(INIT_PATH, "bind", bundle->init, OPTIONS("bind", "ro", "nosuid", "nodev")));
 	for (size_t i = 0; i < bundle->mount_n; i++) {
 		const struct bundle_mount *mount = &bundle->mounts[i];
 
 		json_add(mounts, mount_json(mount->target, "bind", mount->source, OPTIONS("rbind", mount->read_only ? "ro" : "rw", "nosuid", "nodev")));
 	}
+	/* last: where a link of the image leads a volume onto it, the tenant's file there would be PID 1, with our descriptors */
+	json_add(mounts, mount_json(INIT_PATH, "bind", bundle->init, OPTIONS("bind", "ro", "nosuid", "nodev")));
 	return mounts;
 }
 
@@ -118,11 +119,21 @@ static json_t *linux_json(const struct bundle *bundle)
 	return section;
 }
 
+static json_t *limit_json(const char *type, int64_t value)
+{
+	json_t *limit = json_object();
+
+	json_set_string(limit, "type", type);
+	json_set_int(limit, "soft", value);
+	json_set_int(limit, "hard", value);
+	return limit;
+}
+
 json_t *bundle_process(const struct bundle_user *user, const char *const *args, const char *const *env, const char *working_dir,
 		       bool tty, int64_t open_files, int64_t oom_score_adj)
 {
 	static const char *const sets[] = { "bounding", "effective", "inheritable", "permitted", "ambient" };
-	json_t *process = json_object(), *ids = json_object(), *capabilities = json_object();
+	json_t *process = json_object(), *ids = json_object(), *capabilities = json_object(), *limits = json_array();
 
 	json_set_bool(process, "terminal", tty);
 	json_set_int(ids, "uid", user->uid);
@@ -136,15 +147,10 @@ json_t *bundle_process(const struct bundle_user *user, const char *const *args, 
 	json_set(process, "capabilities", capabilities);
 	json_set_bool(process, "noNewPrivileges", true);
 	json_set_int(process, "oomScoreAdj", oom_score_adj);
-	if (open_files > 0) {
-		json_t *limits = json_array(), *limit = json_object();
-
-		json_set_string(limit, "type", "RLIMIT_NOFILE");
-		json_set_int(limit, "soft", open_files);
-		json_set_int(limit, "hard", open_files);
-		json_add(limits, limit);
-		json_set(process, "rlimits", limits);
-	}
+	json_add(limits, limit_json("RLIMIT_CORE", 0));	/* a core file holds secrets; the machine's own collector would keep it outside */
+	if (open_files > 0)
+		json_add(limits, limit_json("RLIMIT_NOFILE", open_files));
+	json_set(process, "rlimits", limits);
 	return process;
 }
 
