@@ -402,10 +402,39 @@ static void exec_runs_beside_and_gives_its_status(void **state)
 	assert_holds(text, "/etc\n");
 	request.argv = missing;
 	request.stdout_fd = request.stderr_fd = out;
-	assert_ok(local_exec(&f->site, &request, &status, &err));
-	assert_int_not_equal(status, 0);
+	assert_fails(local_exec(&f->site, &request, &status, &err), "no-such-program");
 	fixture_remove(f, resource);
 	assert_fails(local_exec(&f->site, &request, &status, &err), "no instance");
+}
+
+/* What the command leaves behind would else read what the user types long after. */
+static void exec_lets_nothing_of_the_caller_inside(void **state)
+{
+	static const char *const argv[] = { "sh", "-c", "for i in 0 1 2; do busybox test -t $i && echo \"$i is a terminal\"; busybox readlink /proc/self/fd/$i; done; echo again >/dev/stdout; exit 0", NULL };
+	autoresource struct resource *resource = NULL;
+	autofd int outer = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), inner = -1;
+	struct error err = { 0 };
+	char text[4096] = "";
+	int exit_status = -1;
+
+	fixture_need(f);
+	assert_true(outer >= 0 && grantpt(outer) == 0 && unlockpt(outer) == 0);
+	inner = open(ptsname(outer), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	assert_true(inner >= 0);
+	resource = fixture_instance(f, KEY, "sleep 100", NULL);
+	assert_ok(local_instance.create(&f->site, resource, &err));
+	for (int interactive = 0; interactive < 2; interactive++) {
+		struct exec_request request = { .key = KEY, .argv = argv, .interactive = interactive, .stdin_fd = inner, .stdout_fd = inner, .stderr_fd = inner };
+
+		assert_ok(local_exec(&f->site, &request, &exit_status, &err));
+		assert_int_equal(exit_status, 0);
+		assert_true(read(outer, text, sizeof(text) - 1) > 0);
+		assert_holds(text, "pipe:");
+		assert_holds(text, "again");
+		assert_null(strstr(text, "terminal"));
+		assert_null(strstr(text, "pts"));
+	}
+	fixture_remove(f, resource);
 }
 
 static void exec_gives_a_terminal_of_the_callers_size(void **state)
@@ -693,6 +722,7 @@ int main(void)
 		each(the_log_is_rotated_between_lines),
 		each(logs_give_the_tail_and_follow_to_the_end),
 		each(exec_runs_beside_and_gives_its_status),
+		each(exec_lets_nothing_of_the_caller_inside),
 		each(exec_gives_a_terminal_of_the_callers_size),
 		each(usage_tells_of_now_and_of_what_has_ended),
 		each(list_and_get_tell_what_lives),

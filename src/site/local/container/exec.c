@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "bundle.h"
 #include "cgroup.h"
+#include "exec_relay.h"
 #include "guest/protocol.h"
 #include "runtime.h"
 
@@ -25,18 +26,25 @@
  * cgroup first, and whose mount namespace lacks what crun does not want to see. The process is that of the
  * container's config (its user, its limits, its variables, no capability) with another command; secrets are not among the variables.
  * No monitor is needed.
+ *
+ * With a terminal the runtime makes one inside and carries between the two; without, exec_relay does. Either way
+ * nothing that the caller has open gets inside. What the runtime itself has to complain of goes to a log of its own: so its failure is told from the command's.
  */
 
 #define CONFIG_LIMIT ((size_t)4 << 20)
 #define FAILED_BEFORE_RUNTIME 125
+#define LOG_LIMIT ((size_t)1 << 16)
 
 struct runtime_call {
 	const struct exec_request *request;
 	char *path;			/* of the runtime */
 	char *hidden, *empty;		/* mount to hide and the folder to hide it with, or NULL */
 	char **groups;			/* cgroup.procs files; crun only */
-	int process;			/* memory file with the OCI process */
+	int process, log;		/* memory files: the OCI process; what the runtime complains of */
+	uid_t owner;			/* of what the command gets for its input and output */
+	gid_t group;
 	char **argv;
+	bool is_crun;
 };
 
 /* Variables of the request replace those of the container. */
@@ -60,7 +68,7 @@ static json_t *env_merge(const json_t *own, const char *const *more)
 	return merged;
 }
 
-/* config.json's process with the request in it; *ret_runtime is "crun" or "runc". */
+/* config.json's process with the request in it. */
 static int process_make(const struct instance_files *files, const struct exec_request *request, json_t **ret, struct error *err)
 {
 	autofree char *path = xasprintf("%s/" DIR_BUNDLE "/config.json", files->dir);
@@ -83,15 +91,16 @@ static int process_make(const struct instance_files *files, const struct exec_re
 	return 0;
 }
 
+/* One that the runtime inherits. */
 static int memory_file(const char *text, int *ret, struct error *err)
 {
-	autofd int fd = memfd_create("insula-process", 0), above = -1;
+	autofd int fd = memfd_create("insula-exec", MFD_CLOEXEC), above = -1;
 
 	if (fd < 0)
 		return error_set_errno(err, errno, "cannot make a memory file");
 	if (fs_write_all(fd, text, strlen(text), err) < 0)
 		return -1;
-	above = fcntl(fd, F_DUPFD, 10);		/* inherited by the runtime */
+	above = fcntl(fd, F_DUPFD, 10);
 	if (above < 0)
 		return error_set_errno(err, errno, "cannot set up a memory file");
 	*ret = steal_fd(&above);
@@ -124,13 +133,24 @@ static void call_clear(struct runtime_call *call)
 	strings_free(call->groups);
 	strings_free(call->argv);
 	cleanup_fd(&call->process);
+	cleanup_fd(&call->log);
+}
+
+static void ids_take(struct runtime_call *call, const struct instance_files *files, const json_t *process)
+{
+	autofree char *base = conf_value(files, "base");
+	long long first = base ? strtoll(base, NULL, 10) : 0;
+	const json_t *user = json_get_object(process, "user");
+
+	call->owner = (uid_t)(first + json_get_int(user, "uid", 0));
+	call->group = (gid_t)(first + json_get_int(user, "gid", 0));
 }
 
 static int call_make(struct site *site, const struct instance_files *files, struct runtime_call *call, struct error *err)
 {
 	autofree char *name = conf_value(files, "runtime"), *text = NULL;
 	autojson json_t *process = NULL;
-	bool is_crun = name && streq(name, "crun");
+	bool is_crun = call->is_crun = name && streq(name, "crun");
 	size_t n = 0;
 
 	call->path = conf_value(files, "program");
@@ -139,19 +159,22 @@ static int call_make(struct site *site, const struct instance_files *files, stru
 	if (process_make(files, call->request, &process, err) < 0)
 		return -1;
 	text = json_canonical(process);
-	if (memory_file(text, &call->process, err) < 0)
+	ids_take(call, files, process);
+	if (memory_file(text, &call->process, err) < 0 || memory_file("", &call->log, err) < 0)
 		return -1;
 	if (is_crun) {
 		call->groups = cgroup_procs_files(site->cgroups, files->cgroup);
 		call->hidden = runtime_hidden_mount(site->cgroups);
 		call->empty = fs_join(files->dir, DIR_MOUNTS "/none");
 	}
-	call->argv = xcalloc(12, sizeof(*call->argv));
+	call->argv = xcalloc(14, sizeof(*call->argv));
 	word_add(call, &n, xstrdup(name));
 	if (is_crun)
 		word_add(call, &n, xstrdup("--cgroup-manager=disabled"));
 	word_add(call, &n, xstrdup("--root"));
 	word_add(call, &n, fs_join(files->dir, DIR_STATE));
+	word_add(call, &n, xstrdup("--log"));
+	word_add(call, &n, xasprintf("/proc/self/fd/%d", call->log));
 	word_add(call, &n, xstrdup("exec"));
 	if (call->request->tty)
 		word_add(call, &n, xstrdup("--tty"));
@@ -174,12 +197,11 @@ static bool value_write(const char *path, const char *value)
 
 /* In the child: system calls only. Without a terminal of its own it leaves our session, so that nothing in the container
    can type into the user's. */
-static void child_run(const struct runtime_call *call) __attribute__((noreturn));
-static void child_run(const struct runtime_call *call)
+static void child_run(const struct runtime_call *call, const int streams[static RELAY_STREAMS]) __attribute__((noreturn));
+static void child_run(const struct runtime_call *call, const int streams[static RELAY_STREAMS])
 {
-	const struct exec_request *request = call->request;
 	static const char *const env[] = { "PATH=" PROC_PATH, NULL };
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	static const int usual[] = { SIGPIPE, SIGINT, SIGTERM, SIGHUP };
 	sigset_t none;
 
 	for (char **group = call->groups; group && *group; group++)
@@ -187,37 +209,69 @@ static void child_run(const struct runtime_call *call)
 			_exit(FAILED_BEFORE_RUNTIME);
 	if (call->hidden && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || mount(call->empty, call->hidden, NULL, MS_BIND, NULL) < 0))
 		_exit(FAILED_BEFORE_RUNTIME);
-	if (!request->tty)
+	if (!call->request->tty)
 		setsid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (dup2(request->interactive || request->tty ? request->stdin_fd : null, 0) < 0 || dup2(request->stdout_fd, 1) < 0 || dup2(request->stderr_fd, 2) < 0)
-		_exit(FAILED_BEFORE_RUNTIME);
-	signal(SIGPIPE, SIG_DFL);
+	for (int i = 0; i < RELAY_STREAMS; i++)
+		if (dup2(streams[i], i) < 0)
+			_exit(FAILED_BEFORE_RUNTIME);
+	for (size_t i = 0; i < ARRAY_LEN(usual); i++)
+		signal(usual[i], SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(call->path, call->argv, (char *const *)env);
 	_exit(FAILED_BEFORE_RUNTIME);
 }
 
+/* The runtime's own failure, in its words; false when it was the command that ended so. */
+static bool runtime_failed(const struct runtime_call *call, struct error *err)
+{
+	autofree char *path = xasprintf("/proc/self/fd/%d", call->log), *text = NULL;
+	struct error unread;
+	char *line, *end;
+
+	if (fs_read_file(path, LOG_LIMIT, &text, NULL, &unread) < 0 || !*text || (!call->is_crun && !strstr(text, "level=error")))
+		return false;
+	end = text + strlen(text);
+	while (end > text && end[-1] == '\n')
+		*--end = '\0';
+	line = strrchr(text, '\n');
+	line = line ? line + 1 : text;
+	if (call->is_crun && strstr(line, "Z: "))	/* a time stands before it */
+		line = strstr(line, "Z: ") + 3;
+	error_set(err, ERROR_FAILED, "%s", line);
+	return true;
+}
+
 static int call_run(const struct runtime_call *call, int *ret_status, struct error *err)
 {
-	pid_t pid = fork();
+	const struct exec_request *request = call->request;
+	const int outer[RELAY_STREAMS] = { request->stdin_fd, request->stdout_fd, request->stderr_fd };
+	CLEANUP(exec_relay_clear) struct exec_relay relay = { 0 };
 	int status;
+	pid_t pid;
 
+	if (!request->tty && exec_relay_open(&relay, outer, request->interactive, call->owner, call->group, err) < 0)
+		return -1;
+	pid = fork();
 	if (!pid)
-		child_run(call);
+		child_run(call, request->tty ? outer : relay.inner);
 	if (pid < 0)
 		return error_set_errno(err, errno, "cannot fork");
-	while (waitpid(pid, &status, 0) < 0)
+	if (!request->tty && exec_relay_run(&relay, pid, &status, err) < 0)
+		return -1;
+	while (request->tty && waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return error_set_errno(err, errno, "cannot wait for %s", call->path);
+	if (status && runtime_failed(call, err))
+		return -1;
 	*ret_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	return 0;
 }
 
 int local_exec(struct site *site, const struct exec_request *request, int *ret_status, struct error *err)
 {
-	CLEANUP(call_clear) struct runtime_call call = { .request = request, .process = -1 };
+	CLEANUP(call_clear) struct runtime_call call = { .request = request, .process = -1, .log = -1 };
 	autoinstance_files struct instance_files files = { 0 };
 	struct monitor_status status;
 	struct error missing;
