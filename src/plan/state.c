@@ -6,10 +6,15 @@
 #include "base/rng.h"
 #include "data/db.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define APPLICATION 0x696e7375		/* "insu" */
 #define DOCUMENT_MAX ((size_t)256 << 20)
+#define RESERVE (1 << 20)		/* bytes; SQLite needs some 32 KiB even to read, and what a destroy writes is less than the rest */
+#define RESERVE_LEAST (128 << 10)
 #define JOURNAL_KEPT 10000		/* ended intents that are kept for the curious */
 
 static const char *const migrations[] = {
@@ -28,10 +33,46 @@ struct state {
 	int lock;
 };
 
+static char *reserve_path(const struct state *state)
+{
+	return fs_join(state->dir, "reserve");
+}
+
+/* Room that is kept for the day the disk is full: then a destroy must still work, since it is what makes room. Without it nothing is worse. */
+static void reserve_make(const struct state *state)
+{
+	autofree char *path = reserve_path(state);
+	autofd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return;
+	for (off_t size = RESERVE; size >= RESERVE_LEAST; size /= 2)
+		if (fallocate(fd, 0, 0, size) == 0)
+			return;
+	unlink(path);
+}
+
+static int state_db_open(struct state *state, const char *path, struct error *err)
+{
+	const struct db_options options = { .application = APPLICATION, .migrations = migrations, .wait_ms = 10000 };
+	autofree char *reserve = reserve_path(state);
+
+	if (db_open(path, &options, &state->db, err) == 0)
+		return 0;
+	if (err->code == ERROR_CAPACITY && unlink(reserve) == 0 && db_open(path, &options, &state->db, err) == 0)
+		return 0;
+	if (err->code == ERROR_INPUT)
+		error_hint(err, "move %s away: what lives is found and adopted again, with the decisions that its marks tell", path);
+	if (err->code == ERROR_CAPACITY)
+		error_hint(err, "make room on the file system of %s; nothing was changed", state->dir);
+	if (err->sys_errno == EROFS)
+		error_hint(err, "the state must be writable, even to be read: mount its file system so, or name another folder with --state-dir");
+	return error_wrap(err, "state of deployment '%s'", state->deployment);
+}
+
 int state_open(const char *state_dir, const char *deployment, bool create, struct state **ret, struct error *err)
 {
 	autostate struct state *state = xcalloc(1, sizeof(*state));
-	const struct db_options options = { .application = APPLICATION, .migrations = migrations, .wait_ms = 10000 };
 
 	state->lock = -1;
 	state->deployment = xstrdup(deployment);
@@ -43,11 +84,8 @@ int state_open(const char *state_dir, const char *deployment, bool create, struc
 		error_set(err, ERROR_NOT_FOUND, "deployment '%s' has no state in %s", deployment, state_dir);
 		return error_hint(err, "it was never applied here, or its state was lost; what lives is found without it");
 	}
-	if (db_open(path, &options, &state->db, err) < 0) {
-		if (err->code == ERROR_INPUT)
-			error_hint(err, "move %s away: what lives is found and adopted again, with the decisions that its marks tell", path);
-		return error_wrap(err, "state of deployment '%s'", deployment);
-	}
+	if (state_db_open(state, path, err) < 0)
+		return -1;
 	*ret = steal(&state);
 	return 0;
 }
@@ -57,6 +95,8 @@ void state_close(struct state *state)
 	if (!state)
 		return;
 	db_close(state->db);
+	if (state->db)
+		reserve_make(state);	/* after SQLite's own files have gone */
 	cleanup_fd(&state->lock);
 	free(state->deployment);
 	free(state->dir);
