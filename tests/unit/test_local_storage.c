@@ -194,6 +194,26 @@ static void a_storage_is_as_large_as_it_says(void **state)
 	stop(local);
 }
 
+/* A new image in its place would be found at the next reboot instead of the tenant's data. */
+static void a_deleted_image_is_told_and_not_replaced(void **state)
+{
+	struct local_site *local = local_site_start();
+	autofree char *image = local_storage_image(&local->site, "a");
+	autojson json_t *told = storage_body(0, BASE);
+	struct error err = { 0 };
+
+	runtime_make(local);
+	local_make(local, &local_storage, "a/storage", storage_body(64, BASE));
+	assert_int_equal(unlink(image), 0);
+	local_expect(local, &local_storage, "a/storage", json_incref(told));
+	assert_fails(local_change(local, &local_storage, "a/storage", storage_body(64, BASE), &err), "was deleted while it is in use");
+	assert_false(fs_exists(image));
+	local_take(local, &local_storage, "a/storage", true);
+	local_make(local, &local_storage, "a/storage", storage_body(64, BASE));
+	local_take(local, &local_storage, "a/storage", true);
+	stop(local);
+}
+
 static void kept_volumes_outlive_the_storage(void **state)
 {
 	struct local_site *local = local_site_start();
@@ -380,6 +400,7 @@ int main(void)
 		cmocka_unit_test(ids_of_others_are_not_taken),
 		cmocka_unit_test(limits_are_read_back),
 		cmocka_unit_test(a_storage_is_as_large_as_it_says),
+		cmocka_unit_test(a_deleted_image_is_told_and_not_replaced),
 		cmocka_unit_test(kept_volumes_outlive_the_storage),
 		cmocka_unit_test(a_volume_with_a_size_is_held_to_it),
 		cmocka_unit_test(the_smallest_volumes_can_be_made),

@@ -116,6 +116,19 @@ static int storage_grow(struct site *site, const char *tenant, const struct imag
 	return -1;
 }
 
+/* A new image beside one that was deleted under its mount would replace the tenant's data at the next reboot, without a word. */
+static int image_check(const char *tenant, const char *image, const char *point, struct error *err)
+{
+	bool mounted;
+
+	if (mount_is(point, &mounted, err) < 0)
+		return -1;
+	if (!mounted || fs_exists(image))
+		return 0;
+	error_set(err, ERROR_CONFLICT, "%s, the storage of %s, was deleted while it is in use: what is in it lasts until it is unmounted", image, tenant);
+	return error_hint(err, "copy what is needed out of %s, then: insula destroy %s --delete-data, and apply", point, tenant);
+}
+
 static int storage_create(struct site *site, struct resource *resource, struct error *err)
 {
 	autofree char *tenant = tenant_of(resource), *image = local_storage_image(site, tenant), *point = local_storage_point(site, tenant);
@@ -126,7 +139,7 @@ static int storage_create(struct site *site, struct resource *resource, struct e
 		.reserve = json_get_bool(resource->body, "reserved", false),
 	};
 
-	if (local_mark_write(site, MARK_KEPT, resource, err) < 0)
+	if (image_check(tenant, image, point, err) < 0 || local_mark_write(site, MARK_KEPT, resource, err) < 0)
 		return -1;
 	if (image_file_ensure(&file, err) < 0 || storage_grow(site, tenant, &file, err) < 0)
 		return -1;
@@ -224,8 +237,8 @@ static bool storage_live(struct site *site, struct resource *resource)
 
 	if (mount_is(point, &mounted, &ignored) < 0 || (size < 0 && !mounted))
 		return false;
-	if (size >= 0 && size != asked / 4096 * 4096)	/* rounded to blocks is what was asked */
-		json_set_int(resource->body, "size", size);
+	if (size != asked / 4096 * 4096)	/* rounded to blocks is what was asked */
+		json_set_int(resource->body, "size", MAX(size, 0));	/* 0: deleted while it is in use */
 	if (mounted && stat(point, &st) == 0)
 		json_set_int(resource->body, "base", st.st_uid);
 	json_set_bool(resource->body, "mounted", mounted);
