@@ -38,6 +38,7 @@ static const struct key keys[] = {
 	KEY("release", TYPE_TEXT, release, false),
 	KEY("keep", TYPE_LIST, keep, false),
 	KEY("layer", TYPE_LIST, layers, true),
+	KEY("host", TYPE_LIST, hosts, false),
 	KEY("bind", TYPE_LIST, binds, false),
 	KEY("upper", TYPE_TEXT, upper, true),
 	KEY("work", TYPE_TEXT, work, true),
@@ -215,6 +216,7 @@ void conf_clear(struct conf *conf)
 	free(conf->homes.items);
 	free(conf->keep.items);
 	free(conf->layers.items);
+	free(conf->hosts.items);
 	free(conf->binds.items);
 	free(conf->text);
 }

@@ -27,6 +27,8 @@
  *   a monitor costs the same beside one neighbour or a thousand, and none is held open by another's monitor;
  * - layers appear with the container's ids: detached copies of their mounts, idmapped with a user namespace made for
  *   that. A layer "plain:" belongs to the container's ids already;
+ * - what the file mounts of the machine (hostPath) is opened without following links, which a tenant who may write beside it could
+ *   have put there, and put where the runtime finds it under a name of ours;
  * - the overlay of them is the container's root. It is mounted once, right before the first start, so a monitor that only
  *   adopts has none.
  *
@@ -296,11 +298,68 @@ static int bind_mount(const char *bind, int users, struct why *why)
 	return done < 0 ? why_errno(why, "cannot attach %s", source) : 0;
 }
 
+/* With all that is mounted below it: read-only means that too. */
+static int host_open(const char *path, bool read_only, struct why *why)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (read_only ? MOUNT_ATTR_RDONLY : 0), .propagation = MS_PRIVATE };
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	int tree = fd < 0 ? -1 : (int)syscall(SYS_open_tree, fd, "", AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd < 0)
+		return why_errno(why, "cannot open the hostPath %s", path);
+	close(fd);
+	if (tree < 0)
+		return why_errno(why, "cannot take the hostPath %s", path);
+	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0) {
+		why_errno(why, "cannot restrict the hostPath %s", path);
+		close(tree);
+		return -1;
+	}
+	return tree;
+}
+
+static int host_point_make(int tree, const char *name)
+{
+	struct stat st;
+	int fd;
+
+	if (fstat(tree, &st) < 0)
+		return -1;
+	if (S_ISDIR(st.st_mode))
+		return mkdir(name, 0711) < 0 && errno != EEXIST ? -1 : 0;
+	fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? -1 : 0;
+}
+
+static int hosts_attach(const struct conf *conf, struct why *why)
+{
+	for (size_t i = 0; i < conf->hosts.n; i++) {
+		const char *host = conf->hosts.items[i];
+		char name[32];
+		int tree, done;
+
+		if (strncmp(host, "ro:", 3) && strncmp(host, "rw:", 3))
+			return why_set(why, "a hostPath of an unknown form: %.80s", host);
+		tree = host_open(host + 3, host[1] == 'o', why);
+		if (tree < 0)
+			return -1;
+		snprintf(name, sizeof(name), HOST_POINT "%zu", i);
+		done = host_point_make(tree, name) < 0 ? -1 : tree_attach(tree, AT_FDCWD, name);
+		close(tree);
+		if (done < 0)
+			return why_errno(why, "cannot attach the hostPath %s", host + 3);
+	}
+	return 0;
+}
+
 static int mounts_make(const struct conf *conf, int users, struct why *why)
 {
 	char lower[OPTIONS_LIMIT / 2];
 
-	if (layers_attach(conf, users, lower, sizeof(lower), why) < 0 || overlay_mount(conf, lower, why) < 0)
+	if (hosts_attach(conf, why) < 0 || layers_attach(conf, users, lower, sizeof(lower), why) < 0 || overlay_mount(conf, lower, why) < 0)
 		return -1;
 	for (size_t i = 0; i < conf->binds.n; i++)
 		if (bind_mount(conf->binds.items[i], users, why) < 0)

@@ -45,6 +45,7 @@ struct conf {
 	char *release;			/* the deployment's shared mount, left so that nobody else's mounts are held, or NULL */
 	struct strings keep;		/* mounts below `release` that the container needs */
 	struct strings layers;		/* lowest first: "plain:PATH" or "idmap:PATH" */
+	struct strings hosts;		/* "ro:PATH" or "rw:PATH": of the machine, put at mnt/host0, mnt/host1 ...; no part of PATH may be a link */
 	struct strings binds;		/* "SOURCE:TARGET": read-only, idmapped, TARGET within the root */
 	char *upper, *work;
 	int64_t base, count;		/* ids of the container: 0.. is base.. on the machine */

@@ -34,6 +34,7 @@
 #define DIR_STATE "state"		/* the OCI runtime's own */
 #define DIR_MOUNTS "mnt"		/* mount points, used in the monitor's mount namespace only */
 #define DIR_ROOT "mnt/root"
+#define HOST_POINT "host"		/* in DIR_MOUNTS: host0, host1 ... are the conf's hostPaths in their order */
 #define CONTAINER_ID "instance"		/* the runtime's state folder is the instance's own, so one name does */
 
 /* States in the status file. */

@@ -3,6 +3,7 @@
 
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 /* Real containers: how they start, end, are limited, what they may not do, and that nothing of them stays. */
@@ -375,6 +376,35 @@ static void logs_give_the_tail_and_follow_to_the_end(void **state)
 	fixture_remove(f, resource);
 }
 
+/* A tenant may write beside what is mounted, and mounts may be below it. */
+static void a_folder_of_the_host_is_no_link_and_wholly_read_only(void **state)
+{
+	autoresource struct resource *resource = NULL, *through = NULL;
+	autofree char *below = NULL, *link = NULL, *more = NULL, *bad = NULL;
+	struct monitor_status status;
+	struct error err = { 0 };
+
+	fixture_need(f);
+	below = fs_join(f->dir, "real/below");
+	link = fs_join(f->dir, "link");
+	more = xasprintf("{'mounts': [{'path': '/in', 'hostPath': '%s/real', 'readOnly': true}]}", f->dir);
+	bad = xasprintf("{'mounts': [{'path': '/in', 'hostPath': '%s/below', 'readOnly': true}]}", link);
+	assert_ok(fs_make_dirs(below, 0755, &err));
+	assert_int_equal(symlink("real", link), 0);
+	assert_int_equal(mount("none", below, "tmpfs", 0, "mode=777,size=1m"), 0);
+	resource = fixture_instance(f, KEY, "touch /in/below/x; busybox test -e /in/below/x && exit 3; exit 4", more);
+	assert_ok(local_instance.create(&f->site, resource, &err));
+	status = fixture_wait(f, KEY, STATE_EXITED, 5000);
+	fixture_remove(f, resource);
+	through = fixture_instance(f, KEY, "exit 0", bad);
+	assert_fails(local_instance.create(&f->site, through, &err), "symbolic link");
+	assert_int_equal(err.code, ERROR_PERMISSION);
+	fixture_remove(f, through);
+	assert_int_equal(umount2(below, MNT_DETACH), 0);
+	assert_int_equal(unlink(link), 0);
+	assert_int_equal(status.exit, 4);
+}
+
 static void exec_runs_beside_and_gives_its_status(void **state)
 {
 	autoresource struct resource *resource = NULL;
@@ -721,6 +751,7 @@ int main(void)
 		each(what_it_wrote_outlives_a_restart_but_not_a_create),
 		each(the_log_is_rotated_between_lines),
 		each(logs_give_the_tail_and_follow_to_the_end),
+		each(a_folder_of_the_host_is_no_link_and_wholly_read_only),
 		each(exec_runs_beside_and_gives_its_status),
 		each(exec_lets_nothing_of_the_caller_inside),
 		each(exec_gives_a_terminal_of_the_callers_size),

@@ -13,10 +13,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -311,26 +313,55 @@ static void env_make(const struct preparation *prep, const char *home, struct te
 	texts_add(env, NULL);
 }
 
+/* Links are not followed: a tenant who may write beside a folder could replace it by one. The monitor holds to it too; here it is told well. */
+static int host_path_check(const char *path, struct error *err)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+	autofd int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+	if (fd >= 0)
+		return 0;
+	if (errno == ELOOP) {
+		error_set(err, ERROR_PERMISSION, "hostPath %s is a symbolic link or leads through one, which is not followed", path);
+		return error_hint(err, "name the folder itself, here and in the Site's hostPaths: realpath %s says which it is", path);
+	}
+	if (errno == ENOENT)
+		return error_set(err, ERROR_CONFLICT, "hostPath %s does not exist", path);
+	return error_set_errno(err, errno, "cannot open hostPath %s", path);
+}
+
+/* What is mounted for an item of the body, as the runtime sees it; NULL: error. Caller frees. */
+static char *mount_source(const struct preparation *prep, const json_t *item, size_t *host_n, struct error *err)
+{
+	const char *volume = json_get_string(item, "volume", NULL), *host = json_get_string(item, "hostPath", "");
+	autofree char *source = NULL;
+
+	if (!volume)
+		return host_path_check(host, err) < 0 ? NULL : xasprintf("%s/" DIR_MOUNTS "/" HOST_POINT "%zu", prep->files->dir, (*host_n)++);
+	source = local_volume_dir(prep->site, prep->files->key.tenant, volume);
+	if (fs_exists(source))
+		return steal(&source);
+	error_set(err, ERROR_CONFLICT, "%s does not exist, which should be mounted at %s", source, json_get_string(item, "path", "?"));
+	return NULL;
+}
+
 /* Volumes and folders of the host; `sources` owns the paths. */
 static int mounts_make(const struct preparation *prep, struct texts *sources, struct bundle_mount **ret, size_t *ret_n, struct error *err)
 {
 	const json_t *array = json_get_array(prep->body, "mounts");
-	struct bundle_mount *mounts = xcalloc(json_array_size(array) + 1, sizeof(*mounts));
-	size_t index;
+	autofree struct bundle_mount *mounts = xcalloc(json_array_size(array) + 1, sizeof(*mounts));
+	size_t index, host_n = 0;
 	json_t *item;
 
 	json_array_foreach((json_t *)array, index, item) {
-		const char *volume = json_get_string(item, "volume", NULL), *host = json_get_string(item, "hostPath", NULL);
-		char *source = volume ? local_volume_dir(prep->site, prep->files->key.tenant, volume) : xstrdup(host ? host : "");
+		char *source = mount_source(prep, item, &host_n, err);
 
+		if (!source)
+			return -1;
 		texts_add(sources, source);
-		if (!fs_exists(source)) {
-			free(mounts);
-			return error_set(err, ERROR_CONFLICT, "%s does not exist, which should be mounted at %s", source, json_get_string(item, "path", "?"));
-		}
 		mounts[index] = (struct bundle_mount){ source, json_get_string(item, "path", "/"), json_get_bool(item, "readOnly", false) };
 	}
-	*ret = mounts;
+	*ret = steal(&mounts);
 	*ret_n = json_array_size(array);
 	return 0;
 }
@@ -442,6 +473,9 @@ static void conf_add_root(const struct preparation *prep, const char *skeleton, 
 {
 	autofree char *upper = fs_join(prep->files->data, "upper"), *work = fs_join(prep->files->data, "work");
 	autofree char *point = local_storage_point(prep->site, prep->files->key.tenant), *top = xasprintf("plain:%s", skeleton);
+	const json_t *mounts = json_get_array(prep->body, "mounts");
+	size_t index;
+	json_t *item;
 
 	for (size_t i = 0; i < prep->image.layer_n; i++) {
 		autofree char *layer = prep->shifted ? xasprintf("plain:%s", prep->shifted[i]) : xasprintf("idmap:%s", prep->image.layers[i]);
@@ -460,6 +494,12 @@ static void conf_add_root(const struct preparation *prep, const char *skeleton, 
 
 		if (fs_is_dir(*shown))
 			monitor_conf_add(conf, "bind", bind);
+	}
+	json_array_foreach((json_t *)mounts, index, item) {
+		autofree char *host = xasprintf("%s:%s", json_get_bool(item, "readOnly", false) ? "ro" : "rw", json_get_string(item, "hostPath", ""));
+
+		if (!json_get_string(item, "volume", NULL))
+			monitor_conf_add(conf, "host", host);
 	}
 	monitor_conf_add(conf, "upper", upper);
 	monitor_conf_add(conf, "work", work);
