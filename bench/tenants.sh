@@ -35,7 +35,7 @@ file() {
 	i=1
 	while [ $i -le "$1" ]; do
 		printf -- '---\napiVersion: insula.dev/v1\nkind: Tenant\nmetadata: {name: t%d}\nspec:\n  quota: {cpu: 5m, memory: 4Mi, instances: 1}\n  limit: {cpu: 1, memory: 16Mi, storage: 16Mi, pids: 32}\n' $i
-		printf -- '---\napiVersion: insula.dev/v1\nkind: Workload\nmetadata: {name: w, tenant: t%d}\nspec:\n  image: bench\n  command: [/bin/busybox, sleep, "1000000000"]\n  resources: {cpu: 10m, memory: 8Mi}\n' $i
+		printf -- '---\napiVersion: insula.dev/v1\nkind: Workload\nmetadata: {name: w, tenant: t%d}\nspec:\n  image: bench\n  command: [/bin/busybox, sleep, "1000000000"]\n  resources: {memory: 8Mi}\n' $i
 		i=$((i + 1))
 	done
 }

@@ -46,6 +46,19 @@ succeeds "apply does what restore does" "$INSULA" apply "$lab"
 is "$(state red/stay/0)" running "it runs"
 is "$(state red/short/0)" exited "and what had finished stays so"
 
+{
+	site_document 'addressPool: 10.213.0.0/16'
+	tenant_document red
+	tenant_document blue 'network: {allow: [{from: {tenant: red}, ports: [tcp/8080]}]}'
+	workload_document red stay '[sleep, infinity]'
+} >"$TEST_DIR/without.yaml"
+succeeds "taken out of the file and pruned" "$INSULA" apply --prune "$TEST_DIR/without.yaml"
+is "$(state red/short/0)" "" "it is gone"
+succeeds "put in again" "$INSULA" apply "$lab"
+wait_for 20 ended
+run "$INSULA" logs red/short
+is "$(grep -c 'short was here' "$TEST_DIR/stdout")" 2 "it runs again: that was meant"
+
 power_cut
 succeeds "destroy works right after a reboot" "$INSULA" destroy --all --yes --delete-data
 machine_is_as "$TEST_DIR/before" "and leaves nothing"

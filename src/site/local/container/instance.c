@@ -117,6 +117,24 @@ int instance_recall(const struct instance_files *files, const char *digest, stru
 	return fs_replace_file(path, text.data, text.n, 0600, false, err);
 }
 
+int instance_forget(const struct instance_files *files, struct error *err)
+{
+	autojson json_t *record = record_last(files->usage);
+	autofree char *line = NULL, *text = NULL;
+	autofd int fd = -1;
+
+	if (!json_get_bool(record, "final", false))
+		return 0;
+	/* of two records of one run the last counts */
+	json_set_bool(record, "final", false);
+	text = json_canonical(record);
+	line = xasprintf("%s\n", text);
+	fd = open(files->usage, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return error_set_errno(err, errno, "cannot open %s", files->usage);
+	return fs_write_all(fd, line, strlen(line), err);
+}
+
 /* ---- what the steps below work on ---- */
 
 struct preparation {

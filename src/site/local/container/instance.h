@@ -30,6 +30,8 @@ char *instance_prepared(const struct instance_files *files);
 /* Has an instance of this body digest run to its end before what the run folder knew was lost (a reboot)? Then the monitor's status file
    says so again, and a monitor that is started finds nothing to do. */
 int instance_recall(const struct instance_files *files, const char *digest, struct error *err) WARN_UNUSED;
+/* It was removed on purpose: one of the same digest that comes later is to run. Its records stay. */
+int instance_forget(const struct instance_files *files, struct error *err) WARN_UNUSED;
 /* Of a body: what it is made from, without what the site computes. */
 void instance_body_digest(const json_t *body, char hex[static DIGEST_HEX]);
 

@@ -248,7 +248,7 @@ static int instance_remove(struct site *site, const struct resource *resource, b
 {
 	autoinstance_files struct instance_files files = { 0 };
 
-	if (instance_files_of(site, resource->key, &files, err) < 0 || instance_clear(site, &files, err) < 0)
+	if (instance_files_of(site, resource->key, &files, err) < 0 || instance_clear(site, &files, err) < 0 || instance_forget(&files, err) < 0)
 		return error_wrap(err, "cannot remove %s", resource->key);
 	folders_remove(site, &files);
 	return local_mark_remove(site, MARK_UNTIL_REBOOT, resource->key, err);
