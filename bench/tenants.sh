@@ -41,8 +41,14 @@ file() {
 }
 
 now() { date +%s%N; }
-# what is in use and no cache, kernel included: KiB
-used() { awk '{ v[$1] = $2 } END { print v["MemTotal:"] - v["MemFree:"] - v["Buffers:"] - v["Cached:"] - v["SReclaimable:"] }' /proc/meminfo; }
+# What is in use and no cache, the kernel's own included: KiB. Of the kernel's objects those that are in use are counted,
+# not the pages that hold them: what an earlier round has freed is used again by a later one and would hide its growth.
+used() {
+	{
+		awk '/^(AnonPages|Shmem|KernelStack|PageTables|VmallocUsed|Percpu):/ { n += $2 } END { print n }' /proc/meminfo
+		awk 'NR > 2 && $1 !~ /^(dentry|buffer_head|radix_tree_node|ext4_.*|jbd2_.*|proc_inode_cache|inode_cache|shmem_inode_cache)$/ { n += $2 * $4 / 1024 } END { print int(n) }' /proc/slabinfo
+	} | awk '{ n += $1 } END { print n }'
+}
 
 # the share of memory of each of our processes (Pss), KiB: monitors, resolver, and what runs in the containers
 processes() {
