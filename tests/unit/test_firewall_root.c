@@ -653,6 +653,22 @@ static void the_walls_do_not_need_a_list_of_protocols(void **state)
 	assert_firewall(walls);
 }
 
+/* Where a process of the host listens, nothing is published anew; what was published stays in the way of no update. */
+static void taken_is_not_hidden(void)
+{
+	autoresource struct resource *wanted = host_resource("[\"127.0.0.1:18998 tcp > 10.77.1.2:80\"]"), *moved = host_resource("[\"127.0.0.1:18998 tcp > 10.77.1.3:80\"]");
+	int listener = listen_in(NETNS_HERE, "127.0.0.1", 18998);
+	struct error err = { 0 };
+
+	assert_fails(local_host_firewall.update(&machine.site, wanted, wanted, &err), "a process of this machine listens there");
+	assert_int_equal(err.code, ERROR_CONFLICT);
+	close(listener);
+	assert_ok(local_host_firewall.update(&machine.site, wanted, wanted, &err));
+	listener = listen_in(NETNS_HERE, "127.0.0.1", 18998);
+	assert_ok(local_host_firewall.update(&machine.site, wanted, moved, &err));
+	close(listener);
+}
+
 static void a_port_that_is_published_no_more_is_closed_at_once(void **state)
 {
 	autoresource struct resource *none = NULL, *live = resource_new("local", "host-firewall", "host/uplink", json_object());
@@ -681,6 +697,8 @@ static void a_port_that_is_published_no_more_is_closed_at_once(void **state)
 	RUN_IN(NETNS_HERE, "nft", "add", "rule", "inet", "insula_test", "forward", "accept");
 	assert_ok(local_host_firewall.get(&machine.site, live, &err));
 	assert_string_equal(json_string_value(json_array_get(json_object_get(live->body, "published"), 0)), "foreign: rule of forward: accept");
+	assert_ok(local_host_firewall.create(&machine.site, none, &err));
+	taken_is_not_hidden();
 	assert_ok(local_host_firewall.create(&machine.site, none, &err));
 	close(client);
 	close(server);

@@ -4,6 +4,10 @@
 #include "base/fs.h"
 #include "site/local/network/nft_compare.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /*
@@ -48,6 +52,55 @@ static bool connection_ends(void *arg, const struct connection *connection)
 	       !host_firewall_publishes(firewall, connection);
 }
 
+/* Does a process of the host listen there? What decides is whether we could. */
+static bool port_taken(const struct host_published *published)
+{
+	bool tcp = published->protocol == PROTOCOL_TCP;
+	struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(published->port) };
+	autofd int fd = -1;
+	int on = 1;
+
+	if (published->address.family != AF_INET)
+		return false;
+	memcpy(&name.sin_addr, published->address.bytes, sizeof(name.sin_addr));
+	fd = socket(AF_INET, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	if (tcp)	/* connections that ended are no obstacle */
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	return bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 && errno == EADDRINUSE;
+}
+
+static bool publishes_already(const struct host_firewall *before, const struct host_published *published)
+{
+	vec_each(&before->published, old)
+		if (old->port == published->port && old->protocol == published->protocol && address_equal(&old->address, &published->address))
+			return true;
+	return false;
+}
+
+/* A port that is published anew takes nobody's place: its rules would hide whatever listens there, without a word. */
+static int ports_check(const char *loaded_path, const struct host_firewall *firewall, struct error *err)
+{
+	CLEANUP(host_firewall_clear) struct host_firewall before = { 0 };
+	autojson json_t *loaded = NULL;
+	struct error unknown;
+
+	if (json_read_file(loaded_path, LOADED_MAX, &loaded, &unknown) < 0 || host_firewall_decode(json_object_get(loaded, "body"), &before, &unknown) < 0)
+		before = (struct host_firewall){ 0 };
+	vec_each(&firewall->published, published) {
+		char address[ADDRESS_TEXT];
+
+		if (publishes_already(&before, published) || !port_taken(published))
+			continue;
+		address_format(&published->address, address);
+		error_set(err, ERROR_CONFLICT, "port %u/%s of %s cannot be published: a process of this machine listens there", published->port,
+			  protocol_name(published->protocol), address);
+		return error_hint(err, "publish another port, or stop that process; it is told by: ss -lpn 'sport = :%u'", published->port);
+	}
+	return 0;
+}
+
 static int host_firewall_create(struct site *site, struct resource *resource, struct error *err)
 {
 	CLEANUP(host_firewall_clear) struct host_firewall firewall = { 0 };
@@ -62,6 +115,8 @@ static int host_firewall_create(struct site *site, struct resource *resource, st
 	local_table_name(site->config->deployment, table);
 	commands = host_firewall_commands(&firewall, table);
 	localnet = localnet_name(firewall.uplink);
+	if (ports_check(path, &firewall, err) < 0)
+		return error_wrap(err, "firewall of the host");
 	unlink(path);
 	/* the wall for 127.0.0.0/8 stands before the uplink may carry it */
 	if (nft_apply(NETNS_HERE, commands, err) < 0 || keep_loaded(site, table, resource->body, err) < 0 ||
