@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "carry.h"
 
+#include <unistd.h>
+
 static int plan_run(struct cli *cli)
 {
 	autosession struct session session = { 0 };
@@ -10,7 +12,14 @@ static int plan_run(struct cli *cli)
 	struct error err;
 
 	plan_init(&plan);
-	if (session_read(&session, cli, &err) < 0 || session_open(&session, cli, false, offline, &err) < 0)
+	if (session_read(&session, cli, &err) < 0)
+		return output_error(cli, &err);
+	if (!offline && geteuid() != 0) {
+		error_set(&err, ERROR_PERMISSION, "insula plan looks at what is on the machine, and only root sees that");
+		error_hint(&err, "run it as root or with sudo; without a look: insula plan --offline");
+		return output_error(cli, &err);
+	}
+	if (session_open(&session, cli, false, offline, &err) < 0)
 		return output_error(cli, &err);
 	if (deployment_expand(&session.deployment, &err) < 0 || deployment_list(&session.deployment, &err) < 0 ||
 	    deployment_plan(&session.deployment, &options, &plan, &err) < 0)

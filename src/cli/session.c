@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 const struct site_ops *const session_sites[] = { &site_local, NULL };
 
@@ -40,13 +41,21 @@ static int parse_files(const json_t *files, struct intent *intent, struct findin
 	return spec_parse(sources, n, intent, findings, err);
 }
 
-/* Standard input can be read only once, so what it says is kept first. */
+/* Standard input and pipes can be read only once. */
+static bool reads_once(const char *path)
+{
+	struct stat st;
+
+	return streq(path, "-") || (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
+}
+
+/* Of what can be read only once, the text is kept first. */
 static int read_files(struct session *session, const char *const *paths, size_t n, struct findings *findings, struct error *err)
 {
 	bool once = false;
 
 	for (size_t i = 0; i < n; i++)
-		once |= streq(paths[i], "-");
+		once |= reads_once(paths[i]);
 	if (once) {
 		if (spec_sources(paths, n, &session->files, err) < 0)
 			return -1;

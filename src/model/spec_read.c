@@ -42,6 +42,8 @@ static int add_file(struct files *files, const char *path, struct error *err)
 	size_t n;
 
 	if (fs_read_file(path, YAML_SIZE_MAX, &text, &n, err) < 0) {
+		if (err->code == ERROR_PERMISSION)
+			return error_hint(err, "make it readable for you, or run this as who may read it");
 		if (err->code != ERROR_NOT_FOUND)
 			return -1;
 		err->code = ERROR_INPUT;	/* the user named it */

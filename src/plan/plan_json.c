@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define PLAN_VERSION 1
 #define PLAN_BYTES_MAX ((size_t)256 << 20)
@@ -248,7 +249,12 @@ int plan_save(const struct plan *plan, const char *path, struct error *err)
 {
 	autojson json_t *json = plan_to_json(plan);
 	autofree char *text = json_pretty(json);
+	struct stat st;
 
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {	/* a rename onto /dev/null would take its place */
+		error_set(err, ERROR_INPUT, "%s is no ordinary file: a plan is not saved in its place", path);
+		return error_hint(err, "name a file that may be made or replaced");
+	}
 	return fs_replace_file(path, text, strlen(text), 0600, true, err);
 }
 

@@ -50,6 +50,16 @@ exits_with 4 "an unknown field exits 4" "$INSULA" plan --offline typo.yaml
 contains "$stderr" "typo.yaml:5:" "with file and line"
 contains "$stderr" "memory" "and the nearest name"
 
+exits_with 0 "a plan is saved" "$INSULA" plan --offline -o first.plan first.yaml
+head -c 2000 first.plan >cut.plan
+exits_with 4 "a damaged plan exits 4" "$INSULA" apply cut.plan
+contains "$stderr" "insula: cut.plan:" "and is not taken for a file of the user"
+sed 's/^  "version": .*/  "version": 99/' first.plan >old.plan
+exits_with 4 "a plan of another version exits 4" "$INSULA" apply old.plan
+contains "$stderr" "another version" "and says so"
+mkfifo pipe && { cat first.yaml >pipe & }
+exits_with 0 "a file may be a pipe" "$INSULA" plan --offline pipe
+
 for shell in bash zsh fish; do
 	exits_with 0 "completion for $shell" "$INSULA" completion "$shell"
 	contains "$stdout" "insula" "which names the program"

@@ -6,6 +6,8 @@
 #include "model/spec.h"
 #include "plan/deployment.h"
 
+#include <sys/stat.h>
+
 static const struct site_ops *const sites[] = { &fake_ops, NULL };
 
 static const char lab[] =
@@ -312,6 +314,9 @@ static void a_saved_plan_tells_what_moved(void **state)
 	assert_ok(carry(f, lab, &make, &first, &report, &err));
 	assert_ok(carry(f, fewer, &make, &saved, NULL, &err));
 	assert_ok(plan_save(&saved, path, &err));
+	autofree char *pipe = fs_join(f->dir, "pipe");
+	assert_int_equal(mkfifo(pipe, 0600), 0);
+	assert_fails(plan_save(&saved, pipe, &err), "no ordinary file");
 	plan_clear(&saved);
 	assert_ok(plan_load(path, &saved, &err));
 	assert_ok(carry(f, fewer, &make, &same, NULL, &err));
