@@ -264,10 +264,12 @@ namespace_lines() {
 		awk -v ns="$1" '/^table/ { table = $2 " " $3 } NF { print "rule", ns, table ":", $0 }'
 }
 
+# A dead one that process 1 has not reaped yet has no command line; it is nobody's but process 1's.
 process_lines() {
 	for entry in /proc/[0-9]*; do
 		name=$(cat "$entry/comm" 2>/dev/null) || continue
 		line=$(tr '\0' ' ' 2>/dev/null <"$entry/cmdline") || continue
+		[ -n "$line" ] || continue
 		case "$name:$line" in
 		insula:* | insula-*:* | *:*"$TEST_DIR/run"* | *:*"$TEST_DIR/state"*) echo "process $name $line" ;;
 		esac
