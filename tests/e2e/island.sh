@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # A deployment from the first plan to the last sweep, through the command line.
-# timeout: 600
+# timeout: 900
+# also in: guest
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/islands.inc"
 
@@ -13,12 +14,8 @@ lab_of_two "$TEST_DIR/lab.yaml"
 machine_snapshot >"$TEST_DIR/before"
 lab=$TEST_DIR/lab.yaml
 
-field() { python3 -c '
-import json, sys
-for line in open(sys.argv[1]):
-    o = json.loads(line)
-    if o["event"] == "instance" and o["key"] == sys.argv[2]:
-        print(o.get(sys.argv[3], ""))' "$TEST_DIR/stdout" "$1" "$2"; }
+# field KEY NAME: of the instance in the last --json output
+field() { grep -F "\"key\":\"$1\"" "$TEST_DIR/stdout" | sed -n "s/.*\"$2\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
 instance() { run "$INSULA" status --json; field "$1" "$2"; }
 ended() { [ "$(instance red/short/0 state)" = exited ]; }
 

@@ -175,6 +175,7 @@ deployment_sweep() {
 		losetup -d "$loop" 2>/dev/null
 	done
 	for folder in $(deployment_cgroups); do rmdir "$folder" 2>/dev/null; done
+	awk '$(NF-2) == "cgroup" || $(NF-2) == "cgroup2" { print $5 "/insula" }' /proc/self/mountinfo | xargs rmdir 2>/dev/null
 	nft list tables 2>/dev/null | awk -v name="$sweep_table" '$3 == name { print $2 }' | while read -r family; do
 		nft delete table "$family" "$sweep_table"
 	done

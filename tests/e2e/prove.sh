@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 180
+# timeout: 600
+# also in: guest
 # audit --prove over four tenants: no wrong verdict. With a rule added and a declared one deleted by hand, exactly those two.
 . "$(dirname "$0")/lib.sh"
 need_root

@@ -3,6 +3,7 @@
 # What a reboot takes (processes, mounts, namespaces, links, rules, control groups, the run folder) is taken by force;
 # restore brings back what was applied: what ran runs, what had finished stays finished, volumes are as they were.
 # timeout: 600
+# also in: guest
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/islands.inc"
 

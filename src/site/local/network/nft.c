@@ -30,7 +30,8 @@ static int nft_failure(const struct proc_result *result, struct error *err)
 
 int nft_apply(int netns, const json_t *commands, struct error *err)
 {
-	static const char *const argv[] = { "nft", "--json", "--file", "-", NULL };
+	/* not "-": nft opens /dev/stdin for it, which a bare /dev has not */
+	static const char *const argv[] = { "nft", "--json", "--file", "/proc/self/fd/0", NULL };
 	autojson json_t *whole = json_object();
 	autofree char *text = NULL;
 	struct proc_result result;
