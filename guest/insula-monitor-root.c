@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -160,18 +161,29 @@ static int map_write(pid_t pid, const char *name, const struct conf *conf)
 	return file_write(path, text);
 }
 
+/* Holds a user namespace and nothing else: a monitor that is killed before it can end this one must not stay locked by it. */
+static void namespace_hold(pid_t monitor) __attribute__((noreturn));
+static void namespace_hold(pid_t monitor)
+{
+	syscall(SYS_close_range, 0, ~0U, 0);
+	/* a parent that has died already sends no signal any more */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0)
+		while (getppid() == monitor)
+			pause();
+	_exit(0);
+}
+
 /* A user namespace with the container's range, by a child that lives just long enough. */
 static int user_namespace_open(const struct conf *conf, struct why *why)
 {
-	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_NEWUSER, NULL, NULL, NULL, NULL);
+	pid_t self = getpid(), pid = (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_NEWUSER, NULL, NULL, NULL, NULL);
 	char path[64];
 	int fd;
 
 	if (pid < 0)
 		return why_errno(why, "cannot make a user namespace");
 	if (!pid)
-		for (;;)
-			pause();
+		namespace_hold(self);
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
 	fd = map_write(pid, "uid_map", conf) < 0 || map_write(pid, "gid_map", conf) < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)

@@ -162,6 +162,7 @@ static void child_run(const struct running *run, pid_t parent) __attribute__((no
 static void child_run(const struct running *run, pid_t parent)
 {
 	const struct proc_options *options = run->options;
+	char *const *env;
 	sigset_t none;
 
 	signals_reset();
@@ -179,7 +180,10 @@ static void child_run(const struct running *run, pid_t parent)
 	errno = 0;
 	if (options->child && options->child(options->child_arg) != 0)
 		child_fail(run, STAGE_CALLBACK, errno);
-	execve(run->program, (char *const *)options->argv, (char *const *)(options->env ? options->env : default_env));
+	env = (char *const *)(options->env ? options->env : default_env);
+	if (options->program > 0)
+		syscall(SYS_execveat, options->program, "", options->argv, env, AT_EMPTY_PATH);
+	execve(run->program, (char *const *)options->argv, env);
 	child_fail(run, STAGE_EXEC, errno);
 	_exit(127);
 }

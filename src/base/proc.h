@@ -17,6 +17,7 @@
 
 struct proc_options {
 	const char *const *argv;	/* NULL-ended; argv[0] is looked up in PROC_PATH unless it has a slash */
+	int program;			/* descriptor of what to run instead of argv[0], when > 0; argv[0] where that cannot be */
 	const char *const *env;		/* NULL-ended "A=b"; NULL: PATH, HOME=/, LC_ALL=C only */
 	const void *input;		/* bytes for stdin, or NULL for /dev/null */
 	size_t input_n;

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image_builder.h"
 
+#include "base/rng.h"
+#include "site/local/image/image.h"
 #include "site/local/image/image_layer.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -527,6 +532,46 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* A lock goes with its last holder: nobody that the probe started may outlive a killed command, holding what it held. */
+static bool lock_is_free(const char *path)
+{
+	for (int i = 0; i < 200; i++) {
+		autofd int fd = open(path, O_RDWR | O_CLOEXEC);
+
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+static void a_killed_probe_leaves_nobody_behind(void **state)
+{
+	const char *dir = *state;
+	autofree char *path = fs_join(dir, "lock");
+	int rounds = getenv("INSULA_TEST_FULL") ? 400 : 40;
+	struct rng rng;
+
+	rng_seed(&rng, 20261125);
+	for (int i = 0; i < rounds; i++) {
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+			if (fd < 0 || flock(fd, LOCK_EX) < 0)
+				_exit(1);
+			for (;;)
+				image_idmap_works(dir, NULL);
+		}
+		usleep((useconds_t)(500 + rng_below(&rng, 6000)));
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		assert_true(!fs_exists(path) || lock_is_free(path));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -538,6 +583,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(overlayfs_understands_three_layers, setup, teardown),
 		cmocka_unit_test_setup_teardown(copies_are_what_they_were_made_of, setup, teardown),
 		cmocka_unit_test_setup_teardown(folders_are_read_with_care, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_killed_probe_leaves_nobody_behind, setup, teardown),
 	};
 
 	if (geteuid() != 0) {

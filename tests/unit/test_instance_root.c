@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instance_fixture.h"
 
+#include "site/local/container/runtime.h"
+
+#include <fcntl.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -467,6 +471,46 @@ static void exec_lets_nothing_of_the_caller_inside(void **state)
 	fixture_remove(f, resource);
 }
 
+/* The names of the files made in /tmp since the watch began that are a runtime's. */
+static bool runtime_files_seen(int watch)
+{
+	char events[16384] __attribute__((aligned(8)));
+	ssize_t n = read(watch, events, sizeof(events));
+	bool seen = false;
+
+	for (ssize_t i = 0; i < n;) {
+		const struct inotify_event *event = (const struct inotify_event *)(events + i);
+
+		seen |= event->len && (starts_with(event->name, "crun.") || starts_with(event->name, "runc."));
+		i += (ssize_t)(sizeof(*event) + event->len);
+	}
+	return seen;
+}
+
+/* A runtime copies itself by a mount under /tmp, unless it cannot be written to; killed in between, it would leave that on the machine. */
+static void the_runtime_makes_no_mount_of_its_own(void **state)
+{
+	static const char *const argv[] = { "true", NULL };
+	autofd int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct exec_request request = { .key = KEY, .argv = argv, .stdin_fd = null, .stdout_fd = null, .stderr_fd = null };
+	autoresource struct resource *resource = NULL;
+	autoruntime struct runtime runtime = { 0 };
+	struct error err = { 0 };
+	int status = -1;
+
+	fixture_need(f);
+	assert_true(inotify_add_watch(watch, "/tmp", IN_CREATE) >= 0);
+	assert_ok(runtime_probe(&runtime, &err));
+	assert_false(runtime_files_seen(watch));
+	resource = fixture_instance(f, KEY, "sleep 100", NULL);
+	assert_ok(local_instance.create(&f->site, resource, &err));
+	assert_false(runtime_files_seen(watch));
+	assert_ok(local_exec(&f->site, &request, &status, &err));
+	assert_false(runtime_files_seen(watch));
+	fixture_remove(f, resource);
+	assert_false(runtime_files_seen(watch));
+}
+
 static void exec_gives_a_terminal_of_the_callers_size(void **state)
 {
 	static const char *const argv[] = { "sh", "-c", "busybox tty; busybox stty size; exit 7", NULL };
@@ -762,6 +806,7 @@ int main(void)
 		each(stopping_lets_it_say_goodbye),
 		each(orphans_go_with_the_instance),
 		each(the_image_host_shows_the_machine_but_not_its_secrets),
+		each(the_runtime_makes_no_mount_of_its_own),
 		each(runc_does_it_too),
 	};
 

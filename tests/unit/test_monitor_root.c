@@ -222,6 +222,42 @@ static void a_killed_container_is_started_again(void **state)
 	fixture_remove(f, resource);
 }
 
+/* One that is being killed, or a command that only looks, may have the lock for a moment and be gone. */
+static void a_lock_that_becomes_free_is_taken(void **state)
+{
+	autoresource struct resource *resource = NULL;
+	autofree char *dir = NULL, *path = NULL;
+	struct monitor_status status;
+	struct error err = { 0 };
+	int64_t holder;
+	pid_t pid;
+
+	fixture_need(f);
+	dir = local_instance_dir(&f->site, KEY);
+	path = fs_join(dir, FILE_LOCK);
+	resource = fixture_instance(f, KEY, "sleep 100", NULL);
+	assert_ok(local_instance.create(&f->site, resource, &err));
+	status = fixture_wait(f, KEY, STATE_RUNNING, 5000);
+	process_kill(status.monitor);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		int fd = -1;
+
+		if (fs_lock(path, 5000, &fd, &err) < 0)
+			_exit(1);
+		clock_sleep_ms(&clock_system, 500);
+		_exit(0);
+	}
+	for (int i = 0; i < 500 && (fs_read_int(path, &holder, &err) < 0 || holder != pid); i++)
+		clock_sleep_ms(&clock_system, 1);
+	assert_ok(local_instance.create(&f->site, resource, &err));
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	status = fixture_wait(f, KEY, STATE_RUNNING, 5000);
+	assert_true(status.watched);
+	fixture_remove(f, resource);
+}
+
 /* A child makes the instance and is killed at a random moment; monitors too, every other time. The next create must bring it up. */
 static void any_moment_is_a_good_one_to_be_killed(void **state)
 {
@@ -300,6 +336,7 @@ int main(void)
 		each(when_both_die_the_next_one_knows),
 		each(a_restart_after_both_died_has_its_secrets),
 		each(a_killed_container_is_started_again),
+		each(a_lock_that_becomes_free_is_taken),
 		each(any_moment_is_a_good_one_to_be_killed),
 		each(a_monitor_is_small),
 	};

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@
 struct runtime_call {
 	const struct exec_request *request;
 	char *path;			/* of the runtime */
+	int program;			/* the same, opened, or -1 */
 	char *hidden, *empty;		/* mount to hide and the folder to hide it with, or NULL */
 	char **groups;			/* cgroup.procs files; crun only */
 	int process, log;		/* memory files: the OCI process; what the runtime complains of */
@@ -132,6 +134,7 @@ static void call_clear(struct runtime_call *call)
 	free(call->empty);
 	strings_free(call->groups);
 	strings_free(call->argv);
+	cleanup_fd(&call->program);
 	cleanup_fd(&call->process);
 	cleanup_fd(&call->log);
 }
@@ -156,6 +159,7 @@ static int call_make(struct site *site, const struct instance_files *files, stru
 	call->path = conf_value(files, "program");
 	if (!name || !call->path)
 		return error_set(err, ERROR_NOT_FOUND, "there is no such instance");
+	call->program = runtime_open(call->path);
 	if (process_make(files, call->request, &process, err) < 0)
 		return -1;
 	text = json_canonical(process);
@@ -197,8 +201,8 @@ static bool value_write(const char *path, const char *value)
 
 /* In the child: system calls only. Without a terminal of its own it leaves our session, so that nothing in the container
    can type into the user's. */
-static void child_run(const struct runtime_call *call, const int streams[static RELAY_STREAMS]) __attribute__((noreturn));
-static void child_run(const struct runtime_call *call, const int streams[static RELAY_STREAMS])
+static void child_run(const struct runtime_call *call, pid_t parent, const int streams[static RELAY_STREAMS]) __attribute__((noreturn));
+static void child_run(const struct runtime_call *call, pid_t parent, const int streams[static RELAY_STREAMS])
 {
 	static const char *const env[] = { "PATH=" PROC_PATH, NULL };
 	static const int usual[] = { SIGPIPE, SIGINT, SIGTERM, SIGHUP };
@@ -211,7 +215,8 @@ static void child_run(const struct runtime_call *call, const int streams[static 
 		_exit(FAILED_BEFORE_RUNTIME);
 	if (!call->request->tty)
 		setsid();
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(FAILED_BEFORE_RUNTIME);
 	for (int i = 0; i < RELAY_STREAMS; i++)
 		if (dup2(streams[i], i) < 0)
 			_exit(FAILED_BEFORE_RUNTIME);
@@ -219,6 +224,8 @@ static void child_run(const struct runtime_call *call, const int streams[static 
 		signal(usual[i], SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (call->program >= 0)
+		syscall(SYS_execveat, call->program, "", call->argv, env, AT_EMPTY_PATH);
 	execve(call->path, call->argv, (char *const *)env);
 	_exit(FAILED_BEFORE_RUNTIME);
 }
@@ -248,14 +255,14 @@ static int call_run(const struct runtime_call *call, int *ret_status, struct err
 	const struct exec_request *request = call->request;
 	const int outer[RELAY_STREAMS] = { request->stdin_fd, request->stdout_fd, request->stderr_fd };
 	CLEANUP(exec_relay_clear) struct exec_relay relay = { 0 };
+	pid_t pid, parent = getpid();
 	int status;
-	pid_t pid;
 
 	if (!request->tty && exec_relay_open(&relay, outer, request->interactive, call->owner, call->group, err) < 0)
 		return -1;
 	pid = fork();
 	if (!pid)
-		child_run(call, request->tty ? outer : relay.inner);
+		child_run(call, parent, request->tty ? outer : relay.inner);
 	if (pid < 0)
 		return error_set_errno(err, errno, "cannot fork");
 	if (!request->tty && exec_relay_run(&relay, pid, &status, err) < 0)
@@ -271,7 +278,7 @@ static int call_run(const struct runtime_call *call, int *ret_status, struct err
 
 int local_exec(struct site *site, const struct exec_request *request, int *ret_status, struct error *err)
 {
-	CLEANUP(call_clear) struct runtime_call call = { .request = request, .process = -1, .log = -1 };
+	CLEANUP(call_clear) struct runtime_call call = { .request = request, .program = -1, .process = -1, .log = -1 };
 	autoinstance_files struct instance_files files = { 0 };
 	struct monitor_status status;
 	struct error missing;

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -45,11 +46,17 @@ void monitor_conf_add_int(struct buf *conf, const char *key, int64_t value)
 	buf_addf(conf, "%s=%lld\n", key, (long long)value);
 }
 
-/* Another one has the lock: it is starting, or it is there. */
-static int held_wait(const char *dir, char **ret_state, struct error *err)
+static bool lock_is_free(const char *dir)
 {
-	int64_t end = clock_monotonic_ns(&clock_system) / 1000000 + HELD_WAIT_MS;
+	autofree char *path = fs_join(dir, FILE_LOCK);
+	autofd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
+	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) == 0;
+}
+
+/* Another one has the lock: it is there, or starting, or has just died and will be gone in a moment. 1: it is gone, start again. */
+static int held_wait(const char *dir, int64_t end, char **ret_state, struct error *err)
+{
 	for (;;) {
 		struct monitor_status status;
 		struct error missing;
@@ -63,11 +70,13 @@ static int held_wait(const char *dir, char **ret_state, struct error *err)
 			err->retryable = true;
 			return -1;
 		}
+		if (lock_is_free(dir))
+			return 1;
 		clock_sleep_ms(&clock_system, 10);
 	}
 }
 
-int monitor_launch(const char *program, const char *dir, const struct secret *secrets, char **ret_state, struct error *err)
+static int launch_once(const char *program, const char *dir, const struct secret *secrets, int64_t end, char **ret_state, struct error *err)
 {
 	const char *const argv[] = { program, dir, NULL };
 	const struct proc_options options = {
@@ -86,10 +95,21 @@ int monitor_launch(const char *program, const char *dir, const struct secret *se
 		return 0;
 	}
 	if (starts_with(text, REPORT_HELD))
-		return held_wait(dir, ret_state, err);
+		return held_wait(dir, end, ret_state, err);
 	if (starts_with(text, REPORT_FAILED " "))
 		return error_set(err, ERROR_FAILED, "%s", text + strlen(REPORT_FAILED " "));
 	return error_set(err, ERROR_FAILED, "%s ended with status %d and no report", program, result.status);
+}
+
+int monitor_launch(const char *program, const char *dir, const struct secret *secrets, char **ret_state, struct error *err)
+{
+	int64_t end = clock_monotonic_ns(&clock_system) / 1000000 + HELD_WAIT_MS;
+	int r;
+
+	do
+		r = launch_once(program, dir, secrets, end, ret_state, err);
+	while (r > 0);
+	return r;
 }
 
 struct number { const char *name; size_t offset; };

@@ -29,22 +29,27 @@
 #define PROBE_BASE 1000000
 #define PROBE_WAIT_MS 5000
 
-static void __attribute__((noreturn)) wait_for_the_end(void)
+/* Holds a user namespace, and nothing else: not the locks of whoever is killed before it can end this one. */
+static void __attribute__((noreturn)) wait_for_the_end(pid_t parent)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;)
-		pause();
+	syscall(SYS_close_range, 0, ~0U, 0);
+	/* a parent that has died already sends no signal any more */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0)
+		while (getppid() == parent)
+			pause();
+	_exit(0);
 }
 
 /* Starts the holder of a user namespace with the ids PROBE_BASE.. and opens the namespace; -1 with errno. */
 static int user_namespace(pid_t *ret_holder)
 {
 	char path[64], map[64];
+	pid_t parent = getpid();
 	int fd, n;
 
 	*ret_holder = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (*ret_holder == 0)
-		wait_for_the_end();
+		wait_for_the_end(parent);
 	if (*ret_holder < 0)
 		return -1;
 	n = snprintf(map, sizeof(map), "0 %d 65536", PROBE_BASE);
@@ -89,14 +94,15 @@ static const char *overlay_try(const char *dir, int namespace)
 	return NULL;
 }
 
-static int probe_child(const char *dir, int report)
+static int probe_child(const char *dir, int report, pid_t parent)
 {
 	const char *failed;
 	char text[160];
 	pid_t holder = -1;
 	int namespace, n;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		return 1;
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		failed = "unshare";
 	else if ((namespace = user_namespace(&holder)) < 0)
@@ -119,13 +125,13 @@ bool image_idmap_works(const char *dir, char **ret_why)
 	int ends[2], status = -1;
 	struct pollfd wait;
 	ssize_t n = 0;
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return false;
 	pid = fork();
 	if (pid == 0)
-		_exit(probe_child(dir, ends[1]));
+		_exit(probe_child(dir, ends[1], parent));
 	close(ends[1]);
 	if (pid > 0) {
 		wait = (struct pollfd){ .fd = ends[0], .events = POLLIN };
