@@ -109,7 +109,7 @@ control() {
 	disk | fill) grep -qw io "$v2/cgroup.controllers" 2>/dev/null && echo 'io.max of the tenant' || echo 'cgroup v1: no total of a tenant in the kernel; a limit an instance' ;;
 	memory) grep -qw memory "$v2/cgroup.controllers" 2>/dev/null && echo 'memory.max of the tenant' || echo 'cgroup v1: memory.limit_in_bytes; no guarantee in the kernel' ;;
 	cpu | forks) echo 'cpu weight and pids.max of the tenant' ;;
-	flood) echo 'rate of the bridge (nftables); connections a tenant' ;;
+	flood) echo "datagrams cost their sender's CPU share; rate of the bridge" ;;
 	esac
 }
 

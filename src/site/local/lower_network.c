@@ -414,6 +414,7 @@ static void lower_link(const struct lowering *lowering, const struct instance *i
 	const struct port *port = port_of(lowering, instance);
 	const struct link *link = &lowering->world->links.items[port->link];
 	autofree char *key = xasprintf("%s/link", instance->key), *network = xasprintf("%s/network", instance->tenant);
+	autofree char *limits = xasprintf("%s/limits", instance->tenant);
 	json_t *body = json_object();
 	struct resource *resource;
 
@@ -426,6 +427,7 @@ static void lower_link(const struct lowering *lowering, const struct instance *i
 	json_set(body, "hostname", json_sprintf("%s-%u", instance->workload, instance->replica));
 	resource = lower_add(lowering, "link", key, NULL, body);
 	resource_add_after(resource, network);
+	resource_add_after(resource, limits);
 	resource_add_after(resource, "host/firewall");
 }
 

@@ -346,10 +346,26 @@ static int groups_visit(const char *dir, int depth, group_visitor visit, void *a
 	return visit(arg, dir, err);
 }
 
-/* SIGKILL to each process of one group; *arg counts them. */
+/* PF_KTHREAD of the kernel's sched.h, among the flags of /proc/PID/stat. */
+static bool is_kernel_thread(long pid)
+{
+	autofree char *path = xasprintf("/proc/%ld/stat", pid), *line = NULL;
+	unsigned flags = 0;
+	struct error gone;
+	char *end;
+
+	if (fs_read_line(path, &line, &gone) < 0 || !(end = strrchr(line, ')')))
+		return false;
+	return sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && flags & 0x00200000;
+}
+
+struct killing { const char *root; size_t count; };	/* of one hierarchy: its mount point; processes seen */
+
+/* SIGKILL to each process of one group; a thread of the kernel, which does not die of it, goes to the root. */
 static int group_signal(void *arg, const char *dir, struct error *err)
 {
-	size_t *count = arg;
+	struct killing *killing = arg;
+	autofree char *root = fs_join(killing->root, "cgroup.procs");
 	autofree char *file = fs_join(dir, "cgroup.procs"), *text = NULL;
 	struct error missing;
 
@@ -364,9 +380,16 @@ static int group_signal(void *arg, const char *dir, struct error *err)
 
 		if (pid == getpid())
 			return error_set(err, ERROR_FAILED, "this very process is in the control group %s that it should kill", dir);
-		if (pid > 0)
+		if (pid > 0 && is_kernel_thread(pid)) {
+			autofree char *number = xasprintf("%ld", pid);
+			struct error gone;
+
+			if (fs_write_value(root, number, &gone) == 0)
+				continue;
+		} else if (pid > 0) {
 			kill((pid_t)pid, SIGKILL);
-		++*count;	/* also those of another pid namespace, which show as 0 */
+		}
+		killing->count++;	/* also those of another pid namespace, which show as 0 */
 		p += strspn(p, "\n");
 	}
 	return 0;
@@ -391,10 +414,12 @@ static int kill_pass(struct cgroups *cgroups, const char *path, size_t *ret_coun
 	size_t count = 0;
 
 	for (size_t i = 0; i < cgroups->n; i++) {
+		struct killing killing = { .root = cgroups->items[i].point };
 		autofree char *dir = cgroup_dir(&cgroups->items[i], path);
 
-		if (groups_visit(dir, 0, group_signal, &count, err) < 0)
+		if (groups_visit(dir, 0, group_signal, &killing, err) < 0)
 			return -1;
+		count += killing.count;
 	}
 	*ret_count = count;
 	return 0;
@@ -503,6 +528,20 @@ int cgroup_attach(struct cgroups *cgroups, const char *path, int pid, struct err
 
 		if (fs_write_value(file, text, err) < 0)
 			return error_wrap(err, "cannot move process %d", pid);
+	}
+	return 0;
+}
+
+int cgroup_attach_kernel_thread(struct cgroups *cgroups, const char *path, int pid, struct error *err)
+{
+	static const enum cgroup_controller controllers[] = { CGROUP_CPU, CGROUP_CPUACCT };
+	autofree char *text = xasprintf("%d", pid);
+
+	for (size_t i = 0; i < ARRAY_LEN(controllers); i++) {
+		autofree char *dir = cgroup_controller_dir(cgroups, controllers[i], path), *file = dir ? fs_join(dir, "cgroup.procs") : NULL;
+
+		if (file && fs_write_value(file, text, err) < 0)
+			return error_wrap(err, "cannot move thread %d", pid);
 	}
 	return 0;
 }

@@ -53,6 +53,8 @@ int cgroup_kill(struct cgroups *cgroups, const char *path, struct error *err) WA
 int cgroup_remove(struct cgroups *cgroups, const char *path, struct error *err) WARN_UNUSED;
 /* The cgroup.procs files that a process must write itself to, to be in the group; NULL-ended; caller frees each and the array. */
 char **cgroup_procs_files(struct cgroups *cgroups, const char *path);
+/* A thread of the kernel, by its controllers of time only: whoever kills the group sends it back to the root. */
+int cgroup_attach_kernel_thread(struct cgroups *cgroups, const char *path, int pid, struct error *err) WARN_UNUSED;
 int cgroup_attach(struct cgroups *cgroups, const char *path, int pid, struct error *err) WARN_UNUSED;
 
 struct cgroup_usage { int64_t cpu_ns, memory_now, memory_peak, pids, oom_kills; };	/* -1: unknown */

@@ -3,13 +3,14 @@
 
 #include "base/fs.h"
 #include "site/local/container/cgroup.h"
+#include "site/local/network/packets.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 /*
- * <tenant>/limits: the tenant's control group, in which its instances have theirs.
+ * <tenant>/limits: the tenant's control group, in which its instances have theirs, and the threads of its ports.
  *
  * How it works: values are read back from the kernel. Where this machine has no control for one, or the kernel
  * keeps it in coarser units, the mark tells what was asked: else it would look like drift for ever. What is not
@@ -35,16 +36,18 @@ static int64_t *word_value(struct cgroup_limits *limits, size_t i)
 static int limits_create(struct site *site, struct resource *resource, struct error *err)
 {
 	const char *disk = json_get_string(site->facts, "disk", NULL), *const devices[] = { disk, NULL };
+	const struct cgroup_limits none = { AMOUNT_NONE, AMOUNT_NONE, AMOUNT_NONE, AMOUNT_NONE, AMOUNT_NONE, AMOUNT_NONE, NULL, false, .leaf = true };
 	struct cgroup_limits limits = { .devices = disk ? devices : NULL };
 	autofree char *tenant = xstrndup(resource->key, strcspn(resource->key, "/"));
 	autofree char *path = local_cgroup_tenant(site, tenant);
+	autofree char *packets = fs_join(path, PACKETS_GROUP);
 	unsigned missing;
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		*word_value(&limits, i) = json_get_int(resource->body, words[i].name, AMOUNT_NONE);
 	if (local_mark_write(site, MARK_UNTIL_REBOOT, resource, err) < 0)
 		return -1;
-	if (cgroup_create(site->cgroups, path, &limits, &missing, err) < 0)
+	if (cgroup_create(site->cgroups, path, &limits, &missing, err) < 0 || cgroup_create(site->cgroups, packets, &none, NULL, err) < 0)
 		return -1;
 	resource_set_id(resource, path);
 	return 0;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "site/local/network/network.h"
 
+#include "base/fs.h"
+#include "base/log.h"
+#include "site/local/container/cgroup.h"
+#include "site/local/network/packets.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#include "base/fs.h"
 
 /*
  * <instance>/link: an instance's network namespace, and the pair of links that joins it to the
@@ -132,6 +135,29 @@ static int configure_inner(struct netlink *inner, const struct link_state *link,
 	return netlink_route_set(inner, &everything, &wanted->gateway, link->index, err);
 }
 
+struct charging { const char *port; pid_t thread; };
+
+static int charge_work(void *arg, struct error *err)
+{
+	struct charging *charging = arg;
+
+	return packets_thread(charging->port, &charging->thread, err);
+}
+
+/* What the instance sends is worked on at its tenant's expense. Where that cannot be, the plan has said so. */
+static void charge(struct site *site, const char *key, int router, const char *port)
+{
+	autofree char *tenant = xstrndup(key, strcspn(key, "/")), *group = local_cgroup_tenant(site, tenant), *packets = fs_join(group, PACKETS_GROUP);
+	struct charging charging = { .port = port };
+	struct error cannot;
+
+	if (!json_get_bool(json_get_object(site->facts, "works"), "packets", false))
+		return;
+	if (netns_run(router, charge_work, &charging, &cannot) < 0 ||
+	    cgroup_attach_kernel_thread(site->cgroups, packets, charging.thread, &cannot) < 0)
+		log_write(LOG_LEVEL_WARNING, "%s: its packets are not charged to its tenant: %s", key, cannot.message);
+}
+
 static int link_ensure(struct site *site, const char *key, const json_t *body, struct error *err)
 {
 	autonetlink struct netlink *router = NULL, *inner = NULL;
@@ -140,10 +166,10 @@ static int link_ensure(struct site *site, const char *key, const json_t *body, s
 	autofree char *folder = NULL;
 	char alias[LINK_ALIAS];
 	struct link_change change = { .alias = alias, .up = true };
-	autofd int netns = -1;
+	autofd int netns = -1, router_netns = -1;
 
 	if (link_decode(body, &wanted, err) < 0 || instance_folder(site, key, &folder, err) < 0 ||
-	    router_open(site, &router, NULL, err) < 0 || netlink_link_get(router, wanted.bridge, &bridge, err) < 0 ||
+	    router_open(site, &router, &router_netns, err) < 0 || netlink_link_get(router, wanted.bridge, &bridge, err) < 0 ||
 	    ensure_namespace(folder, &inner, &netns, err) < 0 ||
 	    ensure_pair(router, bridge.index, inner, netns, &wanted, &port, &eth, err) < 0)
 		return -1;
@@ -152,7 +178,10 @@ static int link_ensure(struct site *site, const char *key, const json_t *body, s
 	change.master = port.master == bridge.index ? 0 : bridge.index;
 	if (configure_inner(inner, &eth, &wanted, err) < 0)
 		return -1;
-	return netlink_link_change(router, port.index, &change, err);
+	if (netlink_link_change(router, port.index, &change, err) < 0)
+		return -1;
+	charge(site, key, router_netns, wanted.port);
+	return 0;
 }
 
 static int link_create(struct site *site, struct resource *resource, struct error *err)

@@ -29,7 +29,7 @@
 #define PORTS_ALL_LAST 65535
 #define RATE_BURST 131072		/* two of the largest packets that offloading makes */
 #define ECHO_RATE 50			/* a second and tenant */
-#define QUESTION_RATE 3000		/* datagrams a second and tenant for the resolver, whose buffer all share */
+#define QUESTION_RATE 262144		/* bytes of datagrams a second and tenant for the resolver, whose buffer all share: some 3000 questions. Bytes: merged ones count as what they are */
 #define CONNECTIONS_MAX 16384		/* tracked at once for a tenant: a flood of them must not fill the table for all */
 
 static const struct firewall_set sets[] = {
@@ -366,7 +366,7 @@ static void gateway_rules(struct ruleset *r)
 	add_rule(r, "inet", "input", "a tenant's packets come from its prefix", not_in_set("@sources", json_pack("[oo]", FROM, IP_FROM)), DROP);
 	add_rule(r, "inet", "input", "only the own gateway", not_in_set("@gateways", json_pack("[oo]", FROM, IP_TO)), DROP);
 	add_rule(r, "inet", "input", "too many questions", is_protocol(PROTOCOL_UDP), nft_match("==", TO_PORT, json_integer(53)),
-		 each_sender("questions", limit_over(QUESTION_RATE, NULL, QUESTION_RATE / 10)), DROP);
+		 each_sender("questions", limit_over(QUESTION_RATE, "bytes", RATE_BURST)), DROP);
 	add_rule(r, "inet", "input", "names", nft_match("==", PROTOCOL, json_pack("{s[ii]}", "set", PROTOCOL_TCP, PROTOCOL_UDP)), nft_match("==", TO_PORT, json_integer(53)), ACCEPT);
 	add_rule(r, "inet", "input", "too many echoes", is(nft_payload("icmp", "type"), "echo-request"),
 		 each_sender("echoes", limit_over(ECHO_RATE, NULL, ECHO_RATE)), DROP);

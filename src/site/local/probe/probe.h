@@ -7,7 +7,7 @@
  *
  *   "kernel", "boot", "root", "cpus" (thousandths), "memory" (bytes), "systemd", "disk" ("254:0": of the state folder, or absent)
  *   "cgroup"      {"summary", "unified": path or absent, "cpu": 0, 1 or 2, "memory", "pids", "io", ...}
- *   "works"       {"userNamespaces", "overlay", "loop", "nft", "idmap": bool; "nftError", "idmapError", "runtimeError": why not}: tried, once a boot
+ *   "works"       {"userNamespaces", "overlay", "loop", "nft", "packets", "idmap": bool; "nftError", "packetsError", "idmapError", "runtimeError": why not}: tried, once a boot
  *   "runtime"     {"name", "path", "version", "reason": why not crun, or absent} or absent
  *   "programs"    {"mke2fs": path, ...}; what is missing is absent
  *   "uplink"      {"link", "mtu", "addresses"} or absent: where the default route leads

@@ -154,6 +154,11 @@ void probe_checks(const struct site_config *config, json_t *facts)
 								: "no id-mapped mounts here: each range of user ids gets a copy of the layers that it runs"));
 	check_works(facts, "loop", "loop", "loop devices work", "there are no loop devices: storage cannot be limited", "modprobe loop");
 	check_works(facts, "nft", "nft", "nftables work", "nftables do not work", "apt-get install nftables; modprobe nf_tables");
+	if (json_get_bool(facts, "root", false))
+		check_add(facts, "packets", works(facts, "packets") ? "ok" : "warn", works(facts, "packets") ? NULL : "Linux 6.1 or newer can",
+			  works(facts, "packets") ? json_string("the work on what a tenant sends is part of its CPU share")
+						  : json_sprintf("the work on what a tenant sends is at everyone's expense: %s",
+								 json_get_string(json_get_object(facts, "works"), "packetsError", "?")));
 	check_programs(facts, "e2fsprogs", e2fsprogs, "storage is made by e2fsprogs", "apt-get install e2fsprogs");
 	check_programs(facts, "guest", own, "init, monitor and resolver are there", "install insula whole, or name their folder: INSULA_PROGRAM_DIR");
 	check_runtime(facts);

@@ -6,6 +6,7 @@
 #include "site/local/image/image.h"
 #include "site/local/network/netns.h"
 #include "site/local/network/nft.h"
+#include "site/local/network/packets.h"
 #include "site/local/container/runtime.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@
 
 #define KEPT_LIMIT ((size_t)64 << 10)
 #define TRY_TIMEOUT_MS 5000
+#define TRIES_VERSION 2		/* goes up when more is tried: what an older program kept is not the whole answer */
 
 struct tries { bool overlay, user_namespaces, loop; };
 
@@ -128,6 +130,7 @@ static json_t *kept_key(const struct site_config *config, const json_t *facts)
 
 	json_object_foreach(json_get_object(facts, "programs"), name, path)
 		program_key(key, name, json_string_value(path));
+	json_set_int(key, "tries", TRIES_VERSION);
 	json_set_string(key, "state", config->state_dir);
 	json_set_bool(key, "root", json_get_bool(facts, "root", false));
 	return key;
@@ -190,6 +193,9 @@ int probe_works(const struct site_config *config, json_t *facts, struct error *e
 		json_set_bool(works, "nft", netns_run(NETNS_NEW, nft_work, NULL, &refused) == 0);
 		if (!json_get_bool(works, "nft", false))
 			json_set_string(works, "nftError", refused.message);
+		json_set_bool(works, "packets", packets_try(&refused) == 0);
+		if (!json_get_bool(works, "packets", false))
+			json_set_string(works, "packetsError", refused.message);
 		idmap_try(config, works);
 		runtime_try(works);
 		kept_write(config, path, key, works);
