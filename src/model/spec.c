@@ -172,13 +172,15 @@ static void read_document(struct reading *reading, const struct yaml_node *node)
 static void read_source(struct reading *reading, const struct source *source)
 {
 	autofree char *here = getcwd(NULL, 0), *absolute = NULL, *folder = NULL;
+	/* standard input is kept under the name that tells which folder its paths are of */
+	const char *shown = streq(source->name, "-") || ends_with(source->name, "/-") ? "<stdin>" : source->name;
 	struct yaml_documents documents = { 0 };
 	struct error error = { 0 };
 
 	absolute = fs_absolute(here ? here : "/", source->name);
 	folder = fs_dirname(absolute);
 	reading->decoder.folder = arena_strdup(&reading->intent->arena, folder);
-	if (yaml_parse(&reading->intent->arena, source->name, source->text, source->n, reading->findings, &documents, &error) < 0) {
+	if (yaml_parse(&reading->intent->arena, shown, source->text, source->n, reading->findings, &documents, &error) < 0) {
 		finding_error(reading->findings, ((struct mark){ 0 }), "%s", error.message);
 		return;
 	}

@@ -50,6 +50,9 @@ exits_with 4 "an unknown field exits 4" "$INSULA" plan --offline typo.yaml
 contains "$stderr" "typo.yaml:5:" "with file and line"
 contains "$stderr" "memory" "and the nearest name"
 
+exits_with 4 "a mistake on standard input exits 4" sh -c '"$0" plan --offline - <typo.yaml' "$INSULA"
+contains "$stderr" "<stdin>:5:" "and is told as being there"
+
 exits_with 0 "a plan is saved" "$INSULA" plan --offline -o first.plan first.yaml
 head -c 2000 first.plan >cut.plan
 exits_with 4 "a damaged plan exits 4" "$INSULA" apply cut.plan

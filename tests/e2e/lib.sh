@@ -174,7 +174,12 @@ deployment_sweep() {
 	losetup -n -O NAME,BACK-FILE 2>/dev/null | awk -v dir="$TEST_DIR/" 'index($2, dir) == 1 { print $1 }' | while read -r loop; do
 		losetup -d "$loop" 2>/dev/null
 	done
-	for folder in $(deployment_cgroups); do rmdir "$folder" 2>/dev/null; done
+	# a port's thread goes with its namespace, which the kernel takes down a moment after its mount
+	for sweep_round in 1 2 3 4 5 6 7 8 9 10; do
+		for folder in $(deployment_cgroups); do rmdir "$folder" 2>/dev/null; done
+		[ -n "$(deployment_cgroups)" ] || break
+		sleep 0.2
+	done
 	awk '$(NF-2) == "cgroup" || $(NF-2) == "cgroup2" { print $5 "/insula" }' /proc/self/mountinfo | xargs rmdir 2>/dev/null
 	nft list tables 2>/dev/null | awk -v name="$sweep_table" '$3 == name { print $2 }' | while read -r family; do
 		nft delete table "$family" "$sweep_table"

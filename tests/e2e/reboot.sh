@@ -64,4 +64,10 @@ power_cut
 succeeds "destroy works right after a reboot" "$INSULA" destroy --all --yes --delete-data
 machine_is_as "$TEST_DIR/before" "and leaves nothing"
 
+# somebody else's cleaning was not whole
+hierarchy=$(awk '$(NF-2) == "cgroup" || $(NF-2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
+mkdir -p "$hierarchy/insula/$DEPLOYMENT/t"
+succeeds "destroy finds the rest of a control group" "$INSULA" destroy --all --yes --delete-data
+machine_is_as "$TEST_DIR/before" "and leaves nothing"
+
 done_testing

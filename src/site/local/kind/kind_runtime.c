@@ -143,13 +143,13 @@ static int runtime_update(struct site *site, const struct resource *from, struct
 /* What is there of it; NULL when nothing is. */
 static int runtime_read(struct site *site, struct resource **ret, struct error *err)
 {
-	autofree char *tenants = cgroup_tenants(site), *monitors = local_cgroup_monitors(site);
+	autofree char *deployment = cgroup_deployment(site), *tenants = cgroup_tenants(site), *monitors = local_cgroup_monitors(site);
 	bool mounted = false, cgroups = cgroup_exists(site->cgroups, tenants) && cgroup_exists(site->cgroups, monitors);
 	struct resource *resource;
 
 	if (fs_is_dir(site->run) && mount_is(site->run, &mounted, err) < 0)
 		return -1;
-	if (!mounted && !cgroups && !boot_is_ours(site)) {
+	if (!mounted && !cgroup_exists(site->cgroups, deployment) && !boot_is_ours(site)) {
 		*ret = NULL;
 		return 0;
 	}
