@@ -4,6 +4,7 @@
 # filler, a disk-bandwidth hog, a packet flood. The share is its limit, or its solo rate divided by the tenants, whichever
 # is less; the neighbour should keep 0.9 of it. Solo and disturbed runs alternate; the figure is the median of the ratios.
 # Where this kernel has no control for a resource, that is said beside the figure.
+# `connects` (only when named) opens TCP connections without end: what is known to take more than its share, see docs/local.md.
 # The neighbour's limits are the whole machine's, so its share is half of its solo rate; one that cannot use half loses nothing.
 # usage: neighbours.sh [HOG...]     INSULA: the program; ROUNDS: pairs of runs (3); SECONDS_EACH: length of one run (3)
 set -eu
@@ -78,7 +79,7 @@ measure() {
 	cpu | forks) inside good/w "count $length $cores 'dd if=/dev/zero of=/dev/null bs=64k count=2000'" ;;
 	memory) inside good/w "count $length 1 'dd if=/dev/zero of=/dev/null bs=64M count=1'" ;;
 	fill | disk) inside good/w "count $length 1 'dd if=/dev/zero of=/data/file bs=1M count=4 conv=fsync'" ;;
-	flood) inside good/w "count $length 1 'head -c 4000000 /dev/zero | nc -w 2 $sink 7000'" ;;
+	flood | connects) inside good/w "count $length 1 'head -c 4000000 /dev/zero | nc -w 2 $sink 7000'" ;;
 	esac | awk '{ n += $1 } END { print n + 0 }'
 }
 
@@ -93,6 +94,14 @@ while True: kept.append(bytearray(b\"x\" * (1 << 20)))'" ;;
 		cpu) inside bad/w "i=0; while [ \$i -lt $((cores * 4)) ]; do timeout $left sh -c 'while :; do :; done' & i=\$((i + 1)); done; wait" ;;
 		fill) inside bad/w "timeout $left sh -c 'while :; do dd if=/dev/zero of=/data/full bs=1M; done'" ;;
 		disk) inside bad/w "timeout $left sh -c 'while :; do dd if=/dev/zero of=/data/big bs=1M count=64 conv=fsync; done'" ;;
+		connects) inside bad/w "i=0; while [ \$i -lt $cores ]; do timeout $left python3 -c 'import socket
+to = [(a, 9) for a in (\"$gateway\", \"$neighbour\", \"$sink\")]
+while True:
+    for a in to:
+        s = socket.socket(); s.setblocking(False)
+        try: s.connect(a)
+        except OSError: pass
+        s.close()' & i=\$((i + 1)); done; wait" ;;
 		flood) inside bad/w "i=0; while [ \$i -lt $cores ]; do timeout $left python3 -c 'import socket
 s, to = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), [(a, 9) for a in (\"$gateway\", \"$neighbour\", \"$sink\")]
 while True:
@@ -109,6 +118,7 @@ control() {
 	disk | fill) grep -qw io "$v2/cgroup.controllers" 2>/dev/null && echo 'io.max of the tenant' || echo 'cgroup v1: no total of a tenant in the kernel; a limit an instance' ;;
 	memory) grep -qw memory "$v2/cgroup.controllers" 2>/dev/null && echo 'memory.max of the tenant' || echo 'cgroup v1: memory.limit_in_bytes; no guarantee in the kernel' ;;
 	cpu | forks) echo 'cpu weight and pids.max of the tenant' ;;
+	connects) echo 'none: the kernel frees sockets in interrupts' ;;
 	flood) echo "datagrams cost their sender's CPU share; rate of the bridge" ;;
 	esac
 }
