@@ -155,13 +155,17 @@ static void lower_storage(const struct lowering *lowering, const struct tenant *
 	autofree char *key = xasprintf("%s/storage", tenant->name);
 	int64_t wanted = tenant->limit.storage, there = json_get_int(json_get_object(lowering->facts, "storage"), tenant->name, 0);
 	int64_t quota = tenant->quota.storage;
-	bool reserved = quota != AMOUNT_NONE && quota >= wanted;
+	const json_t *backing = json_get_object(lowering->facts, "backing");
+	bool can_reserve = json_get_bool(backing, "reserve", true), reserved = can_reserve && quota != AMOUNT_NONE && quota >= wanted;
 	struct resource *resource;
 
 	if (there > wanted)
 		lower_note(lowering, "the storage of tenant %s stays at %" PRId64 " MiB: it never shrinks", tenant->name, there >> 20);
 	if (quota == AMOUNT_NONE)
 		lower_note(lowering, "the storage of a tenant without quota.storage is a ceiling: its space is not reserved");
+	else if (!can_reserve)
+		lower_note(lowering, "not enforced: quota.storage of tenant %s: the state folder is on %s, which cannot reserve space", tenant->name,
+			   json_get_string(backing, "type", "a file system"));
 	else if (!reserved)
 		lower_note(lowering, "quota.storage of tenant %s is guaranteed by admission only: space is reserved where limit.storage is no larger", tenant->name);
 	resource = lower_add(lowering, "storage", key, NULL,

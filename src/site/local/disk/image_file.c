@@ -12,12 +12,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /*
@@ -185,12 +188,26 @@ static int file_system_make(const struct image_file *file, const char *path, str
 	return tool_run(argv, 0, err);
 }
 
+/* Where writing again takes new space (btrfs), space is reserved only for a file that is written in place. It must be empty still. */
+static void write_in_place(int fd)
+{
+	struct statfs where;
+	int flags;
+
+	if (fstatfs(fd, &where) < 0 || where.f_type != BTRFS_SUPER_MAGIC || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+		return;
+	flags |= FS_NOCOW_FL;
+	if (ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0)
+		log_write(LOG_LEVEL_WARNING, "a storage image on btrfs is not written in place: %s", strerror(errno));
+}
+
 static int image_make_at(const struct image_file *file, const char *path, struct error *err)
 {
 	autofd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return error_set_errno(err, errno, "cannot create %s", path);
+	write_in_place(fd);
 	if (ftruncate(fd, file->size / BLOCK * BLOCK) < 0)
 		return error_set_errno(err, errno, "cannot give %s its size", path);
 	if (file_system_make(file, path, err) < 0 || space_take(file, path, err) < 0)

@@ -8,6 +8,7 @@ int local_probe_machine(const struct site_config *config, json_t **ret, struct e
 	autojson json_t *facts = json_object();
 
 	probe_system(config, facts);
+	probe_backing(config, facts);
 	if (probe_works(config, facts, err) < 0)
 		return -1;
 	*ret = steal(&facts);

@@ -8,6 +8,7 @@
  *   "kernel", "boot", "root", "cpus" (thousandths), "memory" (bytes), "systemd", "disk" ("254:0": of the state folder, or absent)
  *   "cgroup"      {"summary", "unified": path or absent, "cpu": 0, 1 or 2, "memory", "pids", "io", ...}
  *   "works"       {"userNamespaces", "overlay", "loop", "nft", "packets", "idmap": bool; "nftError", "packetsError", "idmapError", "runtimeError": why not}: tried, once a boot
+ *   "backing"     {"type": "ext4", "shared": over a network, "memory": gone at a reboot, "readOnly", "reserve": bool, absent when it was not tried}: of the state folder
  *   "runtime"     {"name", "path", "version", "reason": why not crun, or absent} or absent
  *   "programs"    {"mke2fs": path, ...}; what is missing is absent
  *   "uplink"      {"link", "mtu", "addresses"} or absent: where the default route leads
@@ -38,6 +39,7 @@ char *probe_path_existing(const char *path);	/* the nearest folder of the path t
 
 /* Parts (probe_*.c): each adds its facts. */
 void probe_system(const struct site_config *config, json_t *facts);
+void probe_backing(const struct site_config *config, json_t *facts);
 int probe_works(const struct site_config *config, json_t *facts, struct error *err) WARN_UNUSED;
 int probe_network(const struct site_config *config, json_t *facts, struct error *err) WARN_UNUSED;
 void probe_storage(const struct site_config *config, json_t *facts);

@@ -110,6 +110,29 @@ static void check_space(const struct site_config *config, json_t *facts)
 			  json_sprintf("only %d MiB are free for images and storage in %s", (int)(free_bytes >> 20), config->state_dir));
 }
 
+/* What several machines share has neither our locks nor our bind mounts in common. */
+static void check_backing(const struct site_config *config, json_t *facts)
+{
+	const json_t *backing = json_get_object(facts, "backing");
+	const char *type = json_get_string(backing, "type", "?");
+
+	if (!backing)
+		return;
+	if (json_get_bool(backing, "readOnly", false))
+		check_add(facts, "backing", "fail", "give a folder that can be written, with --state-dir", json_sprintf("%s is on a file system that is mounted read-only", config->state_dir));
+	else if (json_get_bool(backing, "shared", false))
+		check_add(facts, "backing", "fail", "give a folder on a disk of this machine, with --state-dir",
+			  json_sprintf("%s is on %s, which is no disk of this machine: the locks and loop devices that insula needs do not work there", config->state_dir, type));
+	else if (json_get_bool(backing, "memory", false))
+		check_add(facts, "backing", "warn", "give a folder on a disk, with --state-dir",
+			  json_sprintf("%s is on %s: images, volumes and the state are in memory and gone after a reboot", config->state_dir, type));
+	else if (!json_get_bool(backing, "reserve", true))
+		check_add(facts, "backing", "warn", "give a folder on ext4, xfs or btrfs, with --state-dir",
+			  json_sprintf("%s is on %s, which cannot reserve space: quota.storage is no guarantee there", config->state_dir, type));
+	else
+		check_add(facts, "backing", "ok", NULL, json_sprintf("%s is on %s", config->state_dir, type));
+}
+
 static void check_runtime(json_t *facts)
 {
 	const json_t *tried = json_get_object(facts, "works"), *runtime = json_get_object(facts, "runtime");
@@ -164,6 +187,7 @@ void probe_checks(const struct site_config *config, json_t *facts)
 	check_runtime(facts);
 	check_uplink(facts);
 	check_cuts(facts);
+	check_backing(config, facts);
 	check_space(config, facts);
 	check_images(config, facts);
 }
