@@ -72,4 +72,10 @@ static inline char *source_path(const char *path)
 	return fs_join(top ? top : ".", path);
 }
 
+#define assert_holds(text, part) \
+	do { \
+		if (!strstr((text), (part))) \
+			fail_msg("\"%s\" should hold \"%s\"", (text), (part)); \
+	} while (0)
+
 #endif

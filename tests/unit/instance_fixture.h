@@ -220,10 +220,4 @@ static inline void fixture_remove(struct fixture *f, const struct resource *reso
 	assert_false(cgroup_exists(f->site.cgroups, group));
 }
 
-#define assert_holds(text, part) \
-	do { \
-		if (!strstr((text), (part))) \
-			fail_msg("\"%s\" should hold \"%s\"", (text), (part)); \
-	} while (0)
-
 #endif

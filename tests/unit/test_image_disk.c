@@ -79,7 +79,7 @@ static bool is_there(const char *dir, const char *name)
 	return fs_exists(path);
 }
 
-static void assert_holds(const char *dir, const char *name, const char *text)
+static void assert_file_holds(const char *dir, const char *name, const char *text)
 {
 	autofree char *path = fs_join(dir, name), *got = NULL;
 	struct error err = { 0 };
@@ -230,7 +230,7 @@ static void links_lead_nobody_out(void **state)
 			break;
 		}
 		assert_fails(unpack(tar_end(&tar), dir, name, &err), "refused");
-		assert_holds(outside, "target", "safe");
+		assert_file_holds(outside, "target", "safe");
 		assert_false(is_there(outside, "new"));
 		assert_false(is_there(outside, "deeper"));
 		assert_false(is_opaque(dir, "outside"));
@@ -252,7 +252,7 @@ static void a_hard_link_to_a_link_links_the_link(void **state)
 	tar_hard_link(&tar, "h2", "h2");
 	assert_ok(unpack(tar_end(&tar), dir, "hl", &err));
 	assert_true(S_ISLNK(look(dir, "hl/h").st_mode));
-	assert_holds(dir, "hl/h2", "mine");
+	assert_file_holds(dir, "hl/h2", "mine");
 	for (int i = 0; i < 3; i++) {
 		autofree char *name = xasprintf("hl-evil%d", i);
 
@@ -288,15 +288,15 @@ static void later_members_replace_earlier_ones(void **state)
 	tar_hard_link(&tar, "other", "shared");
 	tar_file(&tar, "shared", "own");
 	assert_ok(unpack(tar_end(&tar), dir, "r", &err));
-	assert_holds(dir, "r/f", "second");
-	assert_holds(dir, "r/turns/new", "new");
+	assert_file_holds(dir, "r/f", "second");
+	assert_file_holds(dir, "r/turns/new", "new");
 	assert_false(is_there(dir, "r/turns/a"));
-	assert_holds(dir, "r/link", "mine");
+	assert_file_holds(dir, "r/link", "mine");
 	assert_true(S_ISREG(look(dir, "r/link").st_mode));
-	assert_holds(dir, "r/kept/inside", "x");
+	assert_file_holds(dir, "r/kept/inside", "x");
 	assert_int_equal(look(dir, "r/kept").st_mode & 07777, 0700);
-	assert_holds(dir, "r/other", "both");
-	assert_holds(dir, "r/shared", "own");
+	assert_file_holds(dir, "r/other", "both");
+	assert_file_holds(dir, "r/shared", "own");
 }
 
 static void whiteouts_hide_lower_layers_only(void **state)
@@ -325,14 +325,14 @@ static void whiteouts_hide_lower_layers_only(void **state)
 	assert_ok(unpack_shifted(tar_end(&tar), dir, "w", 0, &opaque, &err));
 	assert_false(opaque);
 	assert_true(is_whiteout(dir, "w/d/gone"));
-	assert_holds(dir, "w/file", "stays");
-	assert_holds(dir, "w/folder/mine", "x");
+	assert_file_holds(dir, "w/file", "stays");
+	assert_file_holds(dir, "w/folder/mine", "x");
 	assert_true(is_opaque(dir, "w/folder"));
 	assert_true(is_opaque(dir, "w/early"));
 	assert_true(is_opaque(dir, "w/deep"));
 	assert_false(is_opaque(dir, "w/deep/er"));
 	assert_true(is_whiteout(dir, "w/again"));
-	assert_holds(dir, "w/later", "here");
+	assert_file_holds(dir, "w/later", "here");
 	assert_true(is_opaque(dir, "w/o"));
 	assert_false(is_opaque(dir, "w/d"));
 

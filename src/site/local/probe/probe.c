@@ -8,7 +8,6 @@ int local_probe_machine(const struct site_config *config, json_t **ret, struct e
 	autojson json_t *facts = json_object();
 
 	probe_system(config, facts);
-	probe_backing(config, facts);
 	if (probe_works(config, facts, err) < 0)
 		return -1;
 	*ret = steal(&facts);
@@ -23,6 +22,8 @@ int local_probe(const struct site_config *config, struct site_facts *ret, struct
 		return -1;
 	if (probe_network(config, facts, err) < 0 || probe_ids(config, facts, err) < 0)
 		return -1;
+	probe_backing(config, facts);
+	probe_firewalls(config, facts);
 	probe_storage(config, facts);
 	probe_images(config, facts);
 	probe_checks(config, facts);

@@ -94,8 +94,8 @@ static void check_cuts(json_t *facts)
 	json_t *cut;
 
 	json_array_foreach(cuts, i, cut)
-		check_add(facts, "forward", "warn", "accept what our uplink forwards there, for Docker: iptables -I DOCKER-USER -i 'insu+' -j ACCEPT; iptables -I DOCKER-USER -o 'insu+' -j ACCEPT",
-			  json_sprintf("%s: it may cut tenants from the internet, it never lets them reach each other", json_string_value(cut)));
+		check_add(facts, "forward", "warn", json_get_string(cut, "fix", NULL),
+			  json_sprintf("%s: it may cut tenants from the internet, it never lets them reach each other", json_get_string(cut, "text", "?")));
 }
 
 static void check_space(const struct site_config *config, json_t *facts)

@@ -2,14 +2,10 @@
 #include "probe.h"
 
 #include "base/fs.h"
-#include "base/proc.h"
 #include "site/local/network/netlink.h"
 #include "site/local/network/netns.h"
 
 #include <linux/rtnetlink.h>
-
-#define NFT_TIMEOUT_MS 5000
-#define NFT_OUTPUT_LIMIT ((size_t)64 << 20)
 
 struct network {
 	struct link_states links;
@@ -106,41 +102,6 @@ static bool sysctl_is_on(const char *path)
 	return fs_read_int(path, &value, &ignored) == 0 && value != 0;
 }
 
-/* A chain of somebody else that drops, by its policy, what the host forwards. */
-static void chain_look(const json_t *chain, const char *own, json_t *cuts)
-{
-	const char *hook = json_get_string(chain, "hook", ""), *policy = json_get_string(chain, "policy", "");
-	const char *family = json_get_string(chain, "family", ""), *table = json_get_string(chain, "table", "");
-
-	if (!streq(hook, "forward") || !streq(policy, "drop") || streq(table, own))
-		return;
-	if (!streq(family, "ip") && !streq(family, "inet"))
-		return;
-	json_add(cuts, json_sprintf("chain %s of table %s %s drops what no rule of it accepts", json_get_string(chain, "name", "?"), family, table));
-}
-
-/* Only chains are listed: their rules can be many, and what they accept cannot be told from here. */
-static void cuts_add(const struct site_config *config, json_t *facts)
-{
-	static const char *const argv[] = { "nft", "-j", "list", "chains", NULL };
-	struct proc_options options = { .argv = argv, .timeout_ms = NFT_TIMEOUT_MS, .output_limit = NFT_OUTPUT_LIMIT };
-	autofree char *output = NULL;
-	autojson json_t *listed = NULL;
-	json_t *cuts = json_array(), *item;
-	struct error ignored;
-	char own[80];
-	size_t i;
-
-	json_set(facts, "cuts", cuts);
-	local_table_name(config->deployment, own);
-	if (proc_check(&options, &output, &ignored) < 0 ||
-	    json_parse("nft", output, strlen(output), NFT_OUTPUT_LIMIT, &listed, &ignored) < 0)
-		return;
-	json_array_foreach(json_get_array(listed, "nftables"), i, item)
-		if (json_get_object(item, "chain"))
-			chain_look(json_get_object(item, "chain"), own, cuts);
-}
-
 /* "nameserver ADDRESS" lines (resolv.conf(5)) that are not of this machine itself. */
 static void resolvers_read(const char *path, json_t *resolvers)
 {
@@ -191,6 +152,5 @@ int probe_network(const struct site_config *config, json_t *facts, struct error 
 	json_set_bool(facts, "ipForward", sysctl_is_on("/proc/sys/net/ipv4/ip_forward"));
 	json_set_bool(facts, "bridgeFilter", sysctl_is_on("/proc/sys/net/bridge/bridge-nf-call-iptables"));
 	resolvers_add(facts);
-	cuts_add(config, facts);
 	return 0;
 }
