@@ -44,6 +44,8 @@ static const struct key keys[] = {
 	KEY("work", TYPE_TEXT, work, true),
 	KEY("base", TYPE_NUMBER, base, true),
 	KEY("count", TYPE_NUMBER, count, true),
+	KEY("uid", TYPE_NUMBER, uid, false),
+	KEY("gid", TYPE_NUMBER, gid, false),
 	KEY("log", TYPE_TEXT, log, true),
 	KEY("log.size", TYPE_NUMBER, log_size, false),
 	KEY("log.keep", TYPE_NUMBER, log_keep, false),

@@ -29,7 +29,8 @@
  * - layers appear with the container's ids: detached copies of their mounts, idmapped with a user namespace made for
  *   that. A layer "plain:" belongs to the container's ids already;
  * - what the file mounts of the machine (hostPath) is opened without following links, which a tenant who may write beside it could
- *   have put there, and put where the runtime finds it under a name of ours;
+ *   have put there, and put where the runtime finds it under a name of ours. What belongs to its owner belongs to the command's user
+ *   inside, by an idmapped mount with that one id, so new files are the owner's too. Root is nobody's user: what is root's stays so;
  * - the overlay of them is the container's root. It is mounted once, right before the first start, so a monitor that only
  *   adopts has none.
  *
@@ -45,6 +46,7 @@
 
 #define KEEP_LIMIT 64
 #define OPTIONS_LIMIT 4096	/* mount(2) takes one page */
+#define MAP_LIMIT 192		/* four lines of three numbers */
 
 static int tree_open(const char *path, unsigned flags)
 {
@@ -152,13 +154,14 @@ int root_release(struct conf *conf, struct why *why)
 	return run_release(conf, why);
 }
 
-static int map_write(pid_t pid, const char *name, const struct conf *conf)
+struct id_map { char uids[MAP_LIMIT], gids[MAP_LIMIT]; };	/* the text of /proc/PID/uid_map and gid_map */
+
+static int map_write(pid_t pid, const char *name, const char *map)
 {
-	char path[64], text[64];
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	snprintf(text, sizeof(text), "0 %lld %lld", (long long)conf->base, (long long)conf->count);
-	return file_write(path, text);
+	return file_write(path, map);
 }
 
 /* Holds a user namespace and nothing else: a monitor that is killed before it can end this one must not stay locked by it. */
@@ -173,8 +176,8 @@ static void namespace_hold(pid_t monitor)
 	_exit(0);
 }
 
-/* A user namespace with the container's range, by a child that lives just long enough. */
-static int user_namespace_open(const struct conf *conf, struct why *why)
+/* A user namespace with these ids, by a child that lives just long enough. */
+static int user_namespace_open(const struct id_map *map, struct why *why)
 {
 	pid_t self = getpid(), pid = (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_NEWUSER, NULL, NULL, NULL, NULL);
 	char path[64];
@@ -185,9 +188,9 @@ static int user_namespace_open(const struct conf *conf, struct why *why)
 	if (!pid)
 		namespace_hold(self);
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
-	fd = map_write(pid, "uid_map", conf) < 0 || map_write(pid, "gid_map", conf) < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	fd = map_write(pid, "uid_map", map->uids) < 0 || map_write(pid, "gid_map", map->gids) < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		why_errno(why, "cannot map the ids %lld..%lld", (long long)conf->base, (long long)(conf->base + conf->count - 1));
+		why_errno(why, "cannot map the ids \"%s\"", map->uids);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	return fd;
@@ -310,8 +313,43 @@ static int bind_mount(const char *bind, int users, struct why *why)
 	return done < 0 ? why_errno(why, "cannot attach %s", source) : 0;
 }
 
+/* All ids stay what they are, but `id` on the disk is `to`, which then no other is. */
+static void map_one(char map[static MAP_LIMIT], uint32_t id, uint32_t to)
+{
+	const uint32_t low = id < to ? id : to, high = id < to ? to : id, ids = UINT32_MAX;	/* the last is no id */
+	int n = snprintf(map, MAP_LIMIT, "%u %u 1\n", id, to);
+
+	if (low > 0)
+		n += snprintf(map + n, MAP_LIMIT - (size_t)n, "0 0 %u\n", low);
+	if (high - low > 1)
+		n += snprintf(map + n, MAP_LIMIT - (size_t)n, "%u %u %u\n", low + 1, low + 1, high - low - 1);
+	snprintf(map + n, MAP_LIMIT - (size_t)n, "%u %u %u\n", high + 1, high + 1, ids - high - 1);
+}
+
+/* Its owner is the command's user inside. File systems that cannot (NFS, overlayfs) leave it as it is: all belong to nobody there.
+   A group of root's would be the tenant's to give away, so that of the owner's number stands for it. */
+static void host_map(const struct conf *conf, int tree)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP };
+	struct why ignored;
+	struct id_map map;
+	struct stat st;
+	int users;
+
+	if (fstat(tree, &st) < 0 || st.st_uid == 0 || (st.st_uid >= conf->base && st.st_uid < conf->base + conf->count))
+		return;
+	map_one(map.uids, st.st_uid, (uint32_t)(conf->base + conf->uid));
+	map_one(map.gids, st.st_gid ? st.st_gid : st.st_uid, (uint32_t)(conf->base + conf->gid));
+	users = user_namespace_open(&map, &ignored);
+	if (users < 0)
+		return;
+	attr.userns_fd = (uint64_t)users;
+	syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr));
+	close(users);
+}
+
 /* With all that is mounted below it: read-only means that too. */
-static int host_open(const char *path, bool read_only, struct why *why)
+static int host_open(const struct conf *conf, const char *path, bool read_only, struct why *why)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (read_only ? MOUNT_ATTR_RDONLY : 0), .propagation = MS_PRIVATE };
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
@@ -328,6 +366,7 @@ static int host_open(const char *path, bool read_only, struct why *why)
 		close(tree);
 		return -1;
 	}
+	host_map(conf, tree);
 	return tree;
 }
 
@@ -355,7 +394,7 @@ static int hosts_attach(const struct conf *conf, struct why *why)
 
 		if (strncmp(host, "ro:", 3) && strncmp(host, "rw:", 3))
 			return why_set(why, "a hostPath of an unknown form: %.80s", host);
-		tree = host_open(host + 3, host[1] == 'o', why);
+		tree = host_open(conf, host + 3, host[1] == 'o', why);
 		if (tree < 0)
 			return -1;
 		snprintf(name, sizeof(name), HOST_POINT "%zu", i);
@@ -381,6 +420,7 @@ static int mounts_make(const struct conf *conf, int users, struct why *why)
 
 int root_mount(const struct conf *conf, struct why *why)
 {
+	struct id_map map;
 	char mounts[PATH_LIMIT];
 	int users = -1, done;
 
@@ -388,8 +428,10 @@ int root_mount(const struct conf *conf, struct why *why)
 		return -1;
 	if (!path_make(mounts, conf->dir, DIR_MOUNTS) || chdir(mounts) < 0)
 		return why_errno(why, "cannot enter %s", mounts);
+	snprintf(map.uids, sizeof(map.uids), "0 %lld %lld", (long long)conf->base, (long long)conf->count);
+	snprintf(map.gids, sizeof(map.gids), "%s", map.uids);
 	if (wants_mapping(conf))
-		users = user_namespace_open(conf, why);
+		users = user_namespace_open(&map, why);
 	done = wants_mapping(conf) && users < 0 ? -1 : mounts_make(conf, users, why);
 	if (users >= 0)
 		close(users);

@@ -49,6 +49,7 @@ struct conf {
 	struct strings binds;		/* "SOURCE:TARGET": read-only, idmapped, TARGET within the root */
 	char *upper, *work;
 	int64_t base, count;		/* ids of the container: 0.. is base.. on the machine */
+	int64_t uid, gid;		/* of the command, in the container */
 	char *log;
 	int64_t log_size, log_keep;	/* rotate at; old files to keep */
 	char *usage;			/* record file */

@@ -2,6 +2,7 @@
 #include "instance_fixture.h"
 
 #include "site/local/container/runtime.h"
+#include "site/local/image/image.h"
 
 #include <fcntl.h>
 #include <sys/inotify.h>
@@ -409,6 +410,51 @@ static void a_folder_of_the_host_is_no_link_and_wholly_read_only(void **state)
 	assert_int_equal(status.exit, 4);
 }
 
+static void share_file(const char *folder, const char *name, mode_t mode, uid_t owner)
+{
+	autofree char *path = fs_join(folder, name);
+	autofd int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "here\n", 5), 5);
+	assert_int_equal(fchown(fd, owner, owner), 0);
+	assert_int_equal(fchmod(fd, mode), 0);
+}
+
+/* A person's folder: hers are ours inside and ours are hers outside; others' and root's are not. */
+static void a_folder_of_the_host_is_its_owners(void **state)
+{
+	autofree char *share = fs_join(f->dir, "share"), *roots = fs_join(f->dir, "roots"), *new = NULL, *more = NULL, *log = NULL;
+	struct monitor_status status;
+	struct error err = { 0 };
+	struct stat st;
+
+	fixture_need(f);
+	assert_ok(fs_make_dirs(share, 0700, &err));
+	assert_ok(fs_make_dirs(roots, 0700, &err));
+	share_file(share, "hers", 0600, 1234);
+	share_file(share, "other", 0600, 4321);
+	share_file(share, "root", 0600, 0);
+	share_file(roots, "root", 0600, 0);
+	assert_int_equal(chown(share, 1234, 0), 0);
+	more = xasprintf("{'mounts': [{'path': '/in', 'hostPath': '%s', 'readOnly': false}, {'path': '/roots', 'hostPath': '%s', 'readOnly': false}]}", share, roots);
+	log = run("cat /in/hers; busybox stat -c %u:%g /in/hers; echo new >/in/new || echo BAD new; for i in /in/other /in/root /roots/root; do cat $i 2>/dev/null && echo BAD $i; done; "
+		  "touch /roots/mine 2>/dev/null && echo BAD touch; busybox chown 5:5 /in/new 2>/dev/null && echo BAD chown; exit 0", more, &status);
+	if (!strstr(log, "here")) {
+		autofree char *why = NULL;
+
+		if (!image_idmap_works(f->dir, &why))
+			test_skip("no id-mapped mounts here: %s", why);
+	}
+	assert_string_equal(log, "here\n0:0\n");
+	new = fs_join(share, "new");
+	assert_int_equal(stat(new, &st), 0);
+	assert_int_equal(st.st_uid, 1234);
+	assert_int_equal(st.st_gid, 1234);
+	assert_ok(fs_remove_tree(share, &err));
+	assert_ok(fs_remove_tree(roots, &err));
+}
+
 static void exec_runs_beside_and_gives_its_status(void **state)
 {
 	autoresource struct resource *resource = NULL;
@@ -801,6 +847,7 @@ int main(void)
 		each(the_log_is_rotated_between_lines),
 		each(logs_give_the_tail_and_follow_to_the_end),
 		each(a_folder_of_the_host_is_no_link_and_wholly_read_only),
+		each(a_folder_of_the_host_is_its_owners),
 		each(exec_runs_beside_and_gives_its_status),
 		each(exec_lets_nothing_of_the_caller_inside),
 		each(exec_gives_a_terminal_of_the_callers_size),

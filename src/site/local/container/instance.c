@@ -540,7 +540,7 @@ static void conf_add_tuning(const struct preparation *prep, struct buf *conf)
 			monitor_conf_add_int(conf, key, json_integer_value(value));
 }
 
-static int conf_write(const struct preparation *prep, const char *skeleton, struct error *err)
+static int conf_write(const struct preparation *prep, const char *skeleton, const struct bundle_user *user, struct error *err)
 {
 	autofree char *path = fs_join(prep->files->dir, FILE_CONF);
 	autobuf struct buf conf = { 0 };
@@ -554,6 +554,8 @@ static int conf_write(const struct preparation *prep, const char *skeleton, stru
 	monitor_conf_add(&conf, "program", prep->runtime.path);
 	conf_add_groups(prep, &conf);
 	conf_add_root(prep, skeleton, &conf);
+	monitor_conf_add_int(&conf, "uid", user->uid);
+	monitor_conf_add_int(&conf, "gid", user->gid);
 	monitor_conf_add(&conf, "log", prep->files->log);
 	monitor_conf_add(&conf, "usage", prep->files->usage);
 	monitor_conf_add(&conf, "restart", json_get_string(prep->body, "restart", "never"));
@@ -581,5 +583,5 @@ int instance_prepare(struct site *site, const struct resource *resource, const s
 		return -1;
 	if (bundle_prepare(&prep, &user, err) < 0)
 		return -1;
-	return conf_write(&prep, skeleton, err);
+	return conf_write(&prep, skeleton, &user, err);
 }
