@@ -36,6 +36,7 @@ static int doctor_run(struct cli *cli)
 		.state_dir = cli->state_dir,
 		.run_dir = cli->run_dir,
 		.program_dir = cli->program_dir,
+		.nvml = cli->nvml,
 		.intent = &standard,
 	};
 	struct site_facts facts = { 0 };

@@ -54,6 +54,7 @@ struct cli {
 	int json_version;
 	const char *state_dir, *run_dir;
 	char *program_dir;		/* where insula-init and its kin are */
+	const char *nvml;		/* INSULA_NVML, or NULL */
 	const char *deployment;		/* --deployment, or NULL */
 };
 

@@ -69,6 +69,7 @@ static int cli_settle(struct cli *cli)
 	cli->run_dir = setting(cli, "run-dir", "INSULA_RUN_DIR", "/run/insula");
 	cli->deployment = cli_value(cli, "deployment");
 	cli->program_dir = programs_find();
+	cli->nvml = getenv("INSULA_NVML");
 	if (cli->state_dir[0] != '/' || cli->run_dir[0] != '/') {
 		fprintf(stderr, "insula: --state-dir and --run-dir take absolute paths\n");
 		return error_exit_status(ERROR_INPUT);

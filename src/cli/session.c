@@ -144,6 +144,7 @@ int session_open(struct session *session, struct cli *cli, bool write, bool offl
 		.state_dir = cli->state_dir,
 		.run_dir = cli->run_dir,
 		.program_dir = cli->program_dir,
+		.nvml = cli->nvml,
 		.offline = offline,
 		.write = write,
 		.lock_wait_ms = 60 * 1000,

@@ -207,6 +207,7 @@ int deployment_open(const struct site_ops *const *sites, struct intent *intent, 
 		.config = {
 			.deployment = xstrdup(intent ? intent->site.name : name ? name : "local"),
 			.state_dir = xstrdup(options->state_dir), .run_dir = xstrdup(options->run_dir), .program_dir = xstrdup(options->program_dir),
+			.nvml = options->nvml ? xstrdup(options->nvml) : NULL,
 			.secret = read_secret, .secret_arg = ret,
 		},
 		.decisions = json_object(), .notes = json_array(),
@@ -263,6 +264,7 @@ void deployment_close(struct deployment *deployment)
 	free((char *)deployment->config.state_dir);
 	free((char *)deployment->config.run_dir);
 	free((char *)deployment->config.program_dir);
+	free((char *)deployment->config.nvml);
 	*deployment = (struct deployment){ 0 };
 }
 

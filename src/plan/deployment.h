@@ -45,7 +45,7 @@ struct deployment {
 };
 
 struct deployment_options {
-	const char *state_dir, *run_dir, *program_dir;
+	const char *state_dir, *run_dir, *program_dir, *nvml;	/* as in struct site_config */
 	bool offline;			/* nothing of the machine is read, state neither: facts are {"offline": true}, everything is shown as to be made */
 	bool write;			/* take the writer's lock */
 	int64_t lock_wait_ms;

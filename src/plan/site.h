@@ -26,6 +26,7 @@ struct site_config {
 	const char *state_dir;			/* "/var/lib/insula": kept over a reboot */
 	const char *run_dir;			/* "/run/insula": gone after a reboot */
 	const char *program_dir;		/* where insula-init, insula-monitor and insula-resolver are */
+	const char *nvml;			/* NVIDIA's management library, or NULL: libnvidia-ml.so.1 where the loader finds it */
 	const struct site_intent *intent;	/* the Site of the file, or defaults */
 	const struct intent *whole_intent;	/* all of the file, for a probe that looks at its images; or NULL */
 	bool no_wait;				/* verbs do not wait for READY (tests) */

@@ -11,6 +11,34 @@ static int64_t memory_reserve(int64_t memory)
 	return MIN(MAX(memory / 16, RESERVE_LEAST), memory / 2);
 }
 
+static struct gpu gpu_of(const json_t *told, struct survey *survey)
+{
+	return (struct gpu){ .uuid = arena_strdup(&survey->arena, json_get_string(told, "uuid", "")),
+			     .model = arena_strdup(&survey->arena, json_get_string(told, "model", "")), .memory = json_get_int(told, "memory", 0) };
+}
+
+/* Cards that answer; a card cut into parts is its parts. */
+static void gpus_add(const json_t *facts, struct survey *survey, struct node *node)
+{
+	const json_t *cards = json_get_array(json_get_object(facts, "gpus"), "cards");
+	size_t n = 0, i, k;
+	json_t *card, *part;
+
+	json_array_foreach(cards, i, card)
+		n += 1 + json_array_size(json_get_array(card, "parts"));
+	node->gpus = arena_array(&survey->arena, n, sizeof(*node->gpus));
+	json_array_foreach(cards, i, card) {
+		const json_t *parts = json_get_array(card, "parts");
+
+		if (json_object_get(card, "error"))
+			continue;
+		if (!json_array_size(parts))
+			node->gpus[node->gpu_n++] = gpu_of(card, survey);
+		json_array_foreach(parts, k, part)
+			node->gpus[node->gpu_n++] = gpu_of(part, survey);
+	}
+}
+
 static void node_add(const json_t *facts, struct survey *survey)
 {
 	struct node *node = vec_add(&survey->nodes);
@@ -21,6 +49,7 @@ static void node_add(const json_t *facts, struct survey *survey)
 	node->memory = memory - memory_reserve(memory);
 	node->pods = AMOUNT_NONE;
 	node->link = WORLD_NONE;
+	gpus_add(facts, survey, node);
 }
 
 static void busy_add(const json_t *facts, struct survey *survey)

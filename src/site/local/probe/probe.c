@@ -24,6 +24,7 @@ int local_probe(const struct site_config *config, struct site_facts *ret, struct
 		return -1;
 	probe_backing(config, facts);
 	probe_firewalls(config, facts);
+	probe_gpus(config, facts);
 	probe_storage(config, facts);
 	probe_images(config, facts);
 	probe_checks(config, facts);

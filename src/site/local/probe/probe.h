@@ -19,6 +19,7 @@
  *   "ipForward"   bool
  *   "bridgeFilter" bool: bridged frames meet the firewall of the host (br_netfilter)
  *   "cuts"        [{"text": "chain FORWARD of table ip filter drops ...", "fix"}]: rules of others that can cut the way of tenants to the uplink
+ *   "gpus"        {"onBus": cards on the PCI bus, "kernelDriver": line or absent, and what guest/insula-nvml.c tells; processes have "name", "user", "ours" too}
  *   "images"      {reference as written: digest}, "imageErrors" {reference as written: why}
  *   "storage"     {tenant: bytes}, "volumes" {key: bytes or null}: what is there already and never shrinks
  *   "checks"      see plan/site.h
@@ -40,6 +41,7 @@ char *probe_path_existing(const char *path);	/* the nearest folder of the path t
 /* Parts (probe_*.c): each adds its facts. */
 void probe_system(const struct site_config *config, json_t *facts);
 void probe_backing(const struct site_config *config, json_t *facts);
+void probe_gpus(const struct site_config *config, json_t *facts);
 void probe_firewalls(const struct site_config *config, json_t *facts);
 int probe_works(const struct site_config *config, json_t *facts, struct error *err) WARN_UNUSED;
 int probe_network(const struct site_config *config, json_t *facts, struct error *err) WARN_UNUSED;

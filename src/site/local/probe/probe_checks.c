@@ -133,6 +133,60 @@ static void check_backing(const struct site_config *config, json_t *facts)
 		check_add(facts, "backing", "ok", NULL, json_sprintf("%s is on %s", config->state_dir, type));
 }
 
+/* Whose it is that holds a card's memory; a part of a card is its own. */
+static void check_strangers(json_t *facts, const json_t *card)
+{
+	json_t *process;
+	size_t i;
+
+	json_array_foreach(json_get_array(card, "processes"), i, process)
+		if (!json_get_bool(process, "ours", false))
+			check_add(facts, "gpu", "warn", "end it, or leave the card to it",
+				  json_sprintf("GPU %d: %" PRId64 " MiB are held by %s (pid %d) of %s, which is no work of ours", (int)json_get_int(card, "index", 0),
+					       json_get_int(process, "memory", 0) >> 20, json_get_string(process, "name", "a process"), (int)json_get_int(process, "pid", 0),
+					       json_get_string(process, "user", "another namespace")));
+}
+
+static void check_card(json_t *facts, const json_t *card)
+{
+	const char *failure = json_get_string(card, "error", NULL), *mig = json_get_string(card, "mig", "none");
+
+	if (failure) {
+		check_add(facts, "gpu", "warn", "see what the kernel says: dmesg | grep -i -e NVRM -e Xid; often only a reset or a reboot brings it back",
+			  json_sprintf("GPU %d does not answer: %s; the others can be used", (int)json_get_int(card, "index", 0), failure));
+		return;
+	}
+	check_add(facts, "gpu", "ok", NULL,
+		  json_sprintf("GPU %d: %s, %" PRId64 " MiB, %" PRId64 " MiB free%s", (int)json_get_int(card, "index", 0), json_get_string(card, "model", "?"),
+			       json_get_int(card, "memory", 0) >> 20, json_get_int(card, "free", 0) >> 20, streq(mig, "on") ? ", cut into parts (MIG)" : ""));
+	check_strangers(facts, card);
+}
+
+static void check_gpus(json_t *facts)
+{
+	const json_t *gpus = json_get_object(facts, "gpus");
+	const char *reason = json_get_string(gpus, "reason", ""), *failure = json_get_string(gpus, "error", "");
+	int on_bus = (int)json_get_int(gpus, "onBus", 0);
+	json_t *card;
+	size_t i;
+
+	json_array_foreach(json_get_array(gpus, "cards"), i, card)
+		check_card(facts, card);
+	if (streq(reason, "absent") || streq(reason, "driver")) {
+		if (on_bus > 0)
+			check_add(facts, "gpu", "warn", "install the driver, and its library: apt-get install nvidia-driver (non-free), or the vendor's own",
+				  json_sprintf("%d NVIDIA cards are on the PCI bus, and %s", on_bus, streq(reason, "absent") ? "no driver library is installed" : "the driver is not loaded"));
+		return;
+	}
+	if (streq(reason, "mismatch"))
+		check_add(facts, "gpu", "warn", "reboot",
+			  json_sprintf("the host needs a reboot: NVIDIA's library was updated, and the kernel still runs the driver of before (%s)",
+				       json_get_string(gpus, "kernelDriver", "of another version")));
+	else if (*reason)
+		check_add(facts, "gpu", "warn", "see whether nvidia-smi answers, and what the kernel says: dmesg | grep -i -e NVRM -e Xid",
+			  json_sprintf("GPUs cannot be asked: %s", failure));
+}
+
 static void check_runtime(json_t *facts)
 {
 	const json_t *tried = json_get_object(facts, "works"), *runtime = json_get_object(facts, "runtime");
@@ -186,6 +240,7 @@ void probe_checks(const struct site_config *config, json_t *facts)
 	check_programs(facts, "guest", own, "init, monitor and resolver are there", "install insula whole, or name their folder: INSULA_PROGRAM_DIR");
 	check_runtime(facts);
 	check_uplink(facts);
+	check_gpus(facts);
 	check_cuts(facts);
 	check_backing(config, facts);
 	check_space(config, facts);
