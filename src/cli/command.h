@@ -76,7 +76,7 @@ int command_completion(const struct command *const *commands, const char *shell,
 extern const struct option cli_common_options[];
 
 extern const struct command command_apply, command_audit, command_completion_, command_destroy, command_doctor, command_exec, command_explain,
-	command_image, command_init, command_logs, command_plan, command_restore, command_shell, command_status, command_top, command_man_;
+	command_image, command_import, command_init, command_logs, command_plan, command_restore, command_shell, command_status, command_top, command_man_;
 
 extern const struct command *const commands[];	/* NULL-ended, in the order of the help */
 

@@ -12,7 +12,7 @@
 
 const struct command *const commands[] = {
 	&command_init, &command_doctor, &command_plan, &command_apply, &command_status, &command_top, &command_logs, &command_exec,
-	&command_shell, &command_audit, &command_image, &command_restore, &command_destroy, &command_explain, &command_completion_, &command_man_, NULL,
+	&command_shell, &command_audit, &command_image, &command_import, &command_restore, &command_destroy, &command_explain, &command_completion_, &command_man_, NULL,
 };
 
 static void log_print(void *arg, enum log_level level, const char *text)

@@ -6,7 +6,7 @@
 
 commands=$("$INSULA" --help | sed -n 's/^  \([a-z]*\) .*/\1/p')
 
-is "$(echo "$commands" | wc -w)" 15 "fifteen commands are listed"
+is "$(echo "$commands" | wc -w)" 16 "sixteen commands are listed"
 for command in $commands; do
 	run "$INSULA" "$command" --help
 	is "$status" 0 "$command --help exits 0"
@@ -79,6 +79,14 @@ contains "$stderr" "quota" "and names the nearest"
 exits_with 0 "the schema" "$INSULA" explain --schema
 check "is JSON" python3 -c 'import json,sys; json.load(open(sys.argv[1]))' "$TEST_DIR/stdout"
 exits_with 0 "the reference" "$INSULA" explain --reference
+
+echo 'docker run --rm -m 1g -v data:/data image:1 sh -c "echo hi"' >run.sh
+exits_with 0 "import of a plain line" "$INSULA" import docker-run run.sh
+contains "$stdout" "docker://image:1" "names the image"
+echo 'docker run --privileged image:1' >run.sh
+exits_with 2 "import of what is privileged exits 2" "$INSULA" import docker-run run.sh
+contains "$stderr" "run.sh:1: ! refused --privileged" "and says so with its place"
+exits_with 4 "import of an unknown format exits 4" "$INSULA" import docker-runs run.sh
 
 exits_with 1 "no space for the output exits 1" sh -c "'$INSULA' explain --reference >/dev/full"
 
