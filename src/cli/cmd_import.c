@@ -128,7 +128,10 @@ const struct command command_import = {
 	.description = "Reads what people have and prints an insula file that says the same, to be read and then planned. Nothing is run.\n"
 		       "What was changed, dropped or refused is told line by line on stderr; a ! marks what changes safety or meaning.\n"
 		       "FILE - is standard input. The formats:\n\n"
-		       "docker-run: lines of 'docker run', alone or in a script.\n",
+		       "docker-run: lines of 'docker run', alone or in a script\n"
+		       "compose: a compose.yaml\n"
+		       "slurm: a script for sbatch\n"
+		       "commands: a file of commands, one a line, also for task-spooler\n",
 	.options = options,
 	.examples = "  insula import docker-run run.sh > lab.yaml\n  insula import docker-run --tenant vision --set DATA=/srv/data - < run.sh\n",
 	.exits = "0 done, and it means the same\n1 error\n2 done, and a note with ! changes safety or meaning\n4 the input cannot be used\n",

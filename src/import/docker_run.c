@@ -88,12 +88,6 @@ static void take_pid(struct importer *importer, struct work *work, unsigned line
 	importer_note(importer, line, IMPORT_REFUSED, true, item, "no instance sees the processes of the host or of others (%.40s)", text);
 }
 
-static void take_security(struct importer *importer, struct work *work, unsigned line, const char *item, const char *text)
-{
-	if (!starts_with(text, "no-new-privileges"))
-		importer_note(importer, line, IMPORT_REFUSED, true, item, "the walls are never taken down (%.60s)", text);
-}
-
 static void take_ulimit(struct importer *importer, struct work *work, unsigned line, const char *item, const char *text)
 {
 	bool usual = starts_with(text, "memlock") || starts_with(text, "stack");
@@ -116,7 +110,7 @@ static const struct flag flags[] = {
 	{ "name", 0, true, take_name }, { "memory", 'm', true, work_take_memory }, { "cpus", 0, true, work_take_cpus },
 	{ "restart", 0, true, work_take_restart }, { "entrypoint", 0, true, take_entrypoint }, { "ulimit", 0, true, take_ulimit },
 	{ "network", 0, true, work_take_network }, { "net", 0, true, work_take_network }, { "pid", 0, true, take_pid },
-	{ "security-opt", 0, true, take_security },
+	{ "security-opt", 0, true, work_refuse_security },
 	{ "rm", 0, false }, { "interactive", 'i', false }, { "tty", 't', false }, { "detach", 'd', false }, { "init", 0, false }, { "quiet", 'q', false },
 	{ "shm-size", 0, true, NOTE(IMPORT_DROPPED, false, "/dev/shm is the instance's own, as large as its memory limit") },
 	{ "privileged", 0, false, NOTE(IMPORT_REFUSED, true, "nothing is privileged; say what it was for: resources.gpu for GPUs, volumes for folders") },

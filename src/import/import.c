@@ -8,9 +8,12 @@
 
 static const struct { const char *name; int (*read)(struct importer *, const char *, size_t, struct error *); } formats[] = {
 	{ "docker-run", import_docker_run },
+	{ "compose", import_compose },
+	{ "slurm", import_slurm },
+	{ "commands", import_commands },
 };
 
-const char *const import_formats[] = { "docker-run", NULL };
+const char *const import_formats[] = { "docker-run", "compose", "slurm", "commands", NULL };
 
 const char *import_effect_name(enum import_effect effect)
 {
@@ -49,17 +52,21 @@ struct work *importer_add(struct importer *importer, unsigned line)
 	return work;
 }
 
+void importer_drop_last(struct importer *importer)
+{
+	struct work *work = importer->works.items[--importer->works.n];
+
+	vec_clear(&work->command);
+	vec_clear(&work->env);
+	vec_clear(&work->volumes);
+	vec_clear(&work->ports);
+	vec_clear(&work->gpu_models);
+}
+
 void importer_clear(struct importer *importer)
 {
-	vec_each(&importer->works, each) {
-		struct work *work = *each;
-
-		vec_clear(&work->command);
-		vec_clear(&work->env);
-		vec_clear(&work->volumes);
-		vec_clear(&work->ports);
-		vec_clear(&work->gpu_models);
-	}
+	while (importer->works.n)
+		importer_drop_last(importer);
 	vec_clear(&importer->works);
 	map_clear(&importer->variables);
 }

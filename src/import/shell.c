@@ -16,7 +16,7 @@ struct scan {
 	const char *at, *end;
 	unsigned line, word_line;	/* word_line: where the word began */
 	struct buf word;
-	bool in_word;
+	bool in_word, literal;
 };
 
 void shell_command_clear(struct shell_command *command)
@@ -183,9 +183,9 @@ static int double_quote(struct scan *scan, struct error *err)
 	for (scan->at++; scan->at < scan->end && *scan->at != '"';) {
 		char c = *scan->at;
 
-		if (c == '$') {
+		if (c == '$' && !scan->literal) {
 			dollar(scan, true);
-		} else if (c == '`') {
+		} else if (c == '`' && !scan->literal) {
 			const char *from = scan->at++;
 
 			substituted(scan, from, '`');
@@ -259,15 +259,15 @@ static int step(struct scan *scan, struct shell_command *ret, struct error *err)
 		return double_quote(scan, err);
 	if (c == '\\') {
 		backslash(scan);
-	} else if (c == '$') {
+	} else if (c == '$' && !scan->literal) {
 		scan->in_word = true;
 		dollar(scan, true);
-	} else if (c == '`') {
+	} else if (c == '`' && !scan->literal) {
 		const char *from = scan->at++;
 
 		scan->in_word = true;
 		substituted(scan, from, '`');
-	} else if (c == '#' && !scan->in_word) {
+	} else if (c == '#' && !scan->in_word && !scan->literal) {
 		skip_line(scan);
 	} else if (c == '\n') {
 		word_end(scan, ret);
@@ -277,7 +277,7 @@ static int step(struct scan *scan, struct shell_command *ret, struct error *err)
 	} else if (c == ' ' || c == '\t' || c == '\r') {
 		word_end(scan, ret);
 		scan->at++;
-	} else if ((n = operator_at(scan, &ret->tail)) > 0) {
+	} else if (!scan->literal && (n = operator_at(scan, &ret->tail)) > 0) {
 		word_end(scan, ret);
 		scan->at += n;
 		if (strchr("<>", ret->tail[0]) || streq(ret->tail, "&>") || streq(ret->tail, "|"))
@@ -293,7 +293,7 @@ static int step(struct scan *scan, struct shell_command *ret, struct error *err)
 
 int shell_next(struct importer *importer, const char **at, const char *end, unsigned *line, struct shell_command *ret, bool *ret_more, struct error *err)
 {
-	struct scan scan = { .importer = importer, .at = *at, .end = end, .line = *line };
+	struct scan scan = { .importer = importer, .at = *at, .end = end, .line = *line, .literal = ret->literal };
 	int r = 0;
 
 	ret->words.n = ret->lines.n = 0;

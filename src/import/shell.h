@@ -15,6 +15,7 @@ struct shell_command {
 	VEC(const char *) words;
 	unsigned line;			/* of the first word */
 	VEC(unsigned) lines;		/* of each word */
+	bool literal;			/* set before shell_next: only blanks, quotes and backslashes mean something */
 	const char *tail;		/* ";", "|", "&&", ">", ... or "" */
 };
 

@@ -89,7 +89,9 @@ static const char *forbidden(const char *path)
 		return "devices are never mounted; say resources.gpu for GPUs";
 	if (within(path, "/proc") || within(path, "/sys") || within(path, "/run") || within(path, "/var/run"))
 		return "the host's own state is never mounted; leave out what needs it";
-	if (streq(path, "/") || within(path, "/etc") || within(path, "/boot") || within(path, "/root/.ssh") || within(path, "/var/lib/docker"))
+	if (strstr(path, "/.ssh") || strstr(path, "/.gnupg"))
+		return "keys are never mounted; a Secret gives the one that is needed";
+	if (streq(path, "/") || within(path, "/etc") || within(path, "/boot") || within(path, "/var/lib/docker"))
 		return "this part of the host is never shared; name the folder with the data";
 	return NULL;
 }
@@ -347,4 +349,10 @@ void work_refuse_ipc(struct importer *importer, struct work *work, unsigned line
 {
 	if (streq(text, "host") || starts_with(text, "container:") || starts_with(text, "service:"))
 		importer_note(importer, line, IMPORT_CHANGED, !streq(text, "host"), item, "an own /dev/shm instead, as large as the memory limit; nothing is shared with the host or others");
+}
+
+void work_refuse_security(struct importer *importer, struct work *work, unsigned line, const char *item, const char *text)
+{
+	if (!starts_with(text, "no-new-privileges"))
+		importer_note(importer, line, IMPORT_REFUSED, true, item, "the walls are never taken down (%.60s)", text);
 }

@@ -35,11 +35,13 @@ struct importer {
 	const char *name;
 	struct map variables;		/* name to value */
 	VEC(struct work *) works;
+	bool queue;			/* the works wait for each other's GPUs, as jobs do */
 };
 
 void importer_note(struct importer *importer, unsigned line, enum import_effect effect, bool grave, const char *item, const char *format, ...) PRINTF_LIKE(6, 7);
 /* A new work, or NULL with a note when there are IMPORT_WORKS_MAX. */
 struct work *importer_add(struct importer *importer, unsigned line);
+void importer_drop_last(struct importer *importer);
 void importer_clear(struct importer *importer);
 
 /* Words that docker run and compose share. Each notes what it cannot take; `item` is the option as it is in the file. */
@@ -56,6 +58,7 @@ void work_take_user(struct importer *importer, struct work *work, unsigned line,
 void work_take_network(struct importer *importer, struct work *work, unsigned line, const char *item, const char *text);
 void work_take_directory(struct importer *importer, struct work *work, unsigned line, const char *item, const char *text);
 void work_refuse_ipc(struct importer *importer, struct work *work, unsigned line, const char *item, const char *text);
+void work_refuse_security(struct importer *importer, struct work *work, unsigned line, const char *item, const char *text);
 
 /* A whole number from low to high; -1 when it is none. */
 int64_t import_number(const char *text, int64_t low, int64_t high);
@@ -64,6 +67,9 @@ int64_t import_number(const char *text, int64_t low, int64_t high);
 void work_write(struct importer *importer, struct buf *ret);
 
 /* The readers, one a format. */
+int import_commands(struct importer *importer, const char *text, size_t n, struct error *err) WARN_UNUSED;
+int import_compose(struct importer *importer, const char *text, size_t n, struct error *err) WARN_UNUSED;
 int import_docker_run(struct importer *importer, const char *text, size_t n, struct error *err) WARN_UNUSED;
+int import_slurm(struct importer *importer, const char *text, size_t n, struct error *err) WARN_UNUSED;
 
 #endif

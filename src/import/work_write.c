@@ -250,7 +250,9 @@ static void write_tenant(struct importer *importer, struct buf *ret)
 	bool network = false;
 
 	vec_each(&importer->works, work) {
-		gpus = MAX(gpus, (*work)->gpu);
+		int64_t all = (*work)->gpu * MAX((*work)->replicas, 1);
+
+		gpus = importer->queue ? MAX(gpus, (*work)->gpu) : gpus + all;
 		network |= !(*work)->no_network;
 	}
 	buf_addf(ret, "apiVersion: insula.dev/v1\nkind: Tenant\nmetadata: {name: \"%s\"}\n", importer->options->tenant);
