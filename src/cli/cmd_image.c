@@ -183,7 +183,7 @@ static int import_run(struct cli *cli, struct image_store *store)
 
 	if (cli->operand_n != 2) {
 		error_set(&err, ERROR_INPUT, "import takes one reference");
-		error_hint(&err, "insula image import oci:FOLDER, docker-archive:FILE or rootfs:PATH, with --name NAME");
+		error_hint(&err, "insula image import docker://HOST/NAME:TAG, oci:FOLDER, docker-archive:FILE or rootfs:PATH, with --name NAME");
 		return output_error(cli, &err);
 	}
 	r = image_import(store, reference, name, import_tell, &telling, &image, &err);
@@ -377,8 +377,9 @@ const struct command command_image = {
 	.operands = "import REFERENCE | list | prune | remove NAME...",
 	.summary = "bring images into the store, show and remove them",
 	.description = "import unpacks an image and keeps it: oci:PATH[:TAG] (OCI image layout, a folder or a tar), docker-archive:PATH[:NAME] (what\n"
-		       "docker save writes), rootfs:PATH (a root filesystem, a folder or a tar, packed or not). Everything in it is checked: sizes,\n"
-		       "digests, and that no member leads out of the root; owners beyond 65535, device nodes and broken archives are refused.\n"
+		       "docker save writes), rootfs:PATH (a root filesystem, a folder or a tar, packed or not), docker://HOST/NAME[:TAG][@sha256:DIGEST]\n"
+		       "(fetched from a registry, with the credentials of ~/.docker/config.json; interrupted, it goes on where it was).\n"
+		       "Everything in it is checked: sizes, digests, and that no member leads out of the root; owners beyond 65535, device nodes and broken archives are refused.\n"
 		       "\n"
 		       "list shows what is there and which deployments use it.\n"
 		       "\n"

@@ -180,7 +180,7 @@ static const struct table topology_table = { .fields = topology_fields };
 static const struct field workload_fields[] = {
 	{ .name = "method", .type = VALUE_CHOICE, .choices = method_choices, .absent = "auto", .offset = WORKLOAD(method), .doc = "how it is isolated" },
 	{ .name = "image", .type = VALUE_TEXT, .form = &form_image, .offset = WORKLOAD(image), .absent_doc = "required without kernel",
-	  .doc = "oci:PATH, docker-archive:PATH, rootfs:PATH or a path, docker://NAME@DIGEST, host, or a name in the store" },
+	  .doc = "oci:PATH, docker-archive:PATH, rootfs:PATH or a path, docker://HOST/NAME:TAG or @DIGEST, host, or a name in the store" },
 	{ .name = "pullSecret", .type = VALUE_TEXT, .form = &form_name, .offset = WORKLOAD(pull_secret), .doc = "Secret for the image's registry" },
 	{ .name = "command", .type = VALUE_NAMES, .form = &form_argument, .offset = WORKLOAD(command), .absent_doc = "the image's own", .doc = "program and arguments; no shell" },
 	{ .name = "env", .type = VALUE_CUSTOM, .custom = &custom_env, .offset = WORKLOAD(env), .count = WORKLOAD(env_n), .doc = "environment: NAME: text, or NAME: {secret: name}" },

@@ -87,7 +87,7 @@ exits_with 4 "a damaged layer is refused" image import oci:layout
 contains "$stderr" "damaged" "and says so"
 exits_with 1 "what is not there" image remove app:v1
 exits_with 4 "what is no verb" image frobnicate
-exits_with 1 "a registry" image import docker://busybox
+exits_with 1 "a registry that is not there" image import docker://127.0.0.1:1/busybox
 
 # evil NAME WHAT TAR-OPTIONS...: an archive that GNU tar made is refused, and nothing comes out of the store
 mkdir -p evil/d

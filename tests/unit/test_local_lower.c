@@ -136,7 +136,7 @@ static void what_comes_later_is_refused_by_name(void **state)
 {
 	static const struct { const char *spec, *says; } cases[] = {
 		{ "  method: container\n  image: docker://debian\n", "lab.yaml:8:" },
-		{ "  method: container\n  image: docker://debian\n", "registries comes with a later version" },
+		{ "  method: container\n  image: docker://debian\n  pullSecret: s\n---\napiVersion: insula.dev/v1\nkind: Secret\nmetadata: {name: s}\nspec: {fromFile: ./token}\n", "pullSecret is not used" },
 		{ "  method: container\n  image: base\n  resources: {gpu: 1}\n", "GPUs come with a later version" },
 		{ "  method: container\n  image: \"rootfs:/nowhere\"\n", "image rootfs:/nowhere" },
 	};

@@ -238,20 +238,31 @@ static int image_missing(const struct lowering *lowering, const struct workload 
 	return *hint ? error_hint(err, "%s", hint) : -1;
 }
 
+/* "sha256:HEX" at the end of a registry's reference, or NULL */
+static const char *pinned_digest(const char *reference)
+{
+	const char *at = starts_with(reference, "docker://") ? strchr(reference, '@') : NULL;
+
+	return at && starts_with(at + 1, "sha256:") && digest_hex_valid(at + 1 + strlen("sha256:")) ? at + 1 : NULL;
+}
+
 /* The digest that the probe found, and the resource of the image. */
 static int lower_image(const struct lowering *lowering, const struct workload *workload, char **ret_digest, struct error *err)
 {
 	const char *reference = reference_of(lowering, workload->image), *found = json_get_string(json_get_object(lowering->facts, "images"), workload->image, NULL);
 	autofree char *key = NULL, *digest = NULL;
 
-	if (starts_with(reference, "docker://")) {
-		lower_fail(&workload->mark, ERROR_UNSUPPORTED, err, "%s/%s: image %s: pulling from registries comes with a later version", workload->tenant,
-			   workload->name, workload->image);
-		return error_hint(err, "get it as a file (skopeo copy %s oci:FOLDER) and say: image: oci:FOLDER", reference);
+	if (workload->pull_secret && starts_with(reference, "docker://")) {
+		lower_fail(&workload->mark, ERROR_UNSUPPORTED, err, "%s/%s: pullSecret is not used by the local site", workload->tenant, workload->name);
+		return error_hint(err, "leave it out; credentials come from ~/.docker/config.json of who applies ('docker login' writes them)");
 	}
+	if (!found && json_get_bool(lowering->facts, "offline", false))
+		found = pinned_digest(reference);
 	if (!found && !json_get_bool(lowering->facts, "offline", false))
 		return image_missing(lowering, workload, err);
-	if (!found)
+	if (!found && starts_with(reference, "docker://"))
+		lower_note(lowering, "offline: the registry was not asked what %s is; a reference that ends with @sha256:DIGEST needs no asking", reference);
+	else if (!found)
 		lower_note(lowering, "offline: images were not looked at, their digests are not known");
 	digest = found ? xstrdup(found) : xasprintf("unknown:%s", reference);
 	key = xasprintf("image/%s", digest);

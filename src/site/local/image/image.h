@@ -11,6 +11,7 @@
  *   layers/<hex>@<base>/    the same with owners shifted by base, where id-mapped mounts do not work
  *   layers/<hex>.json       its size
  *   names/<name>            the digest it stands for
+ *   pull/<hex>/             an image on its way from a registry: an image layout, layers in it as <digest>.partial until they are whole
  *   cache/                  digests of archives and folders, by a fingerprint of their stat(2)
  *   lock, locks/            who brings something holds `lock` shared, who removes holds it alone; one writer at a time per layer
  *
@@ -18,7 +19,8 @@
  * (openat2(2) with RESOLVE_IN_ROOT): an absolute link in a layer is meant from the image's root.
  *
  * References: "oci:PATH[:TAG]", "docker-archive:PATH[:NAME]" (each a folder or a tar), "rootfs:PATH" (folder or tar), "store:NAME" or
- * a bare NAME (imported under a name; aliases of the Site are the caller's to look up first), "sha256:<hex>" (must be present), "host".
+ * a bare NAME (imported under a name; aliases of the Site are the caller's to look up first), "sha256:<hex>" (must be present), "host",
+ * "docker://HOST/NAME[:TAG][@sha256:<hex>]" (fetched from a registry; image_registry.h).
  * Layers are verified (size, packed digest and diff id), whiteouts become overlayfs whiteouts, and whatever leads
  * out of the root is refused; image_layer.h has the rules.
  */
@@ -45,8 +47,10 @@ typedef void (*image_progress)(void *arg, const char *text, int64_t done, int64_
 int image_store_open(const char *dir, int64_t limit, struct image_store **ret, struct error *err) WARN_UNUSED;
 void image_store_close(struct image_store *store);
 
-/* Reads enough of a reference to say its digest, without unpacking: for plans. */
+/* Reads enough of a reference to say its digest, without unpacking: for plans. A registry is asked. */
 int image_resolve(struct image_store *store, const char *reference, char **ret_digest, struct error *err) WARN_UNUSED;
+/* The same reference with its tag, if it is one of a registry, replaced by the digest that it was resolved to; caller frees. */
+char *image_reference_pin(const char *reference, const char *digest);
 /* Makes it present (unpacked, verified). name: to be kept under, or NULL. Idempotent; safe at kill -9 and with two at once. */
 int image_import(struct image_store *store, const char *reference, const char *name, image_progress progress, void *arg, struct image *ret, struct error *err) WARN_UNUSED;
 /* By digest, as a plan pins it. Layers that count only, each once. "host:<hex>" is ERROR_CONFLICT when the host is not that any more. */

@@ -170,14 +170,33 @@ static int rootfs_import(struct importing *importing, const struct image_referen
 	return store_layer_make(importing->store, importing->documents->layers.items[0].diff_id, rootfs_fill, &rootfs, NULL, err);
 }
 
+static int registry_import(struct importing *importing, const struct image_reference *reference, struct error *err)
+{
+	struct image_store *store = importing->store;
+	autofree char *folder = NULL;
+	struct error ignored;
+	autofd int lock = -1;
+	int r;
+
+	if (store_pull(store, reference->path, importing->progress, importing->progress_arg, &folder, &lock, err) < 0)
+		return error_wrap(err, "image %.200s", reference->path);
+	r = source_import(importing, &(struct image_reference){ .scheme = IMAGE_OCI, .path = folder }, err);
+	/* what is damaged is of no use to the next pull; what had no room is */
+	if ((r == 0 || err->code == ERROR_INPUT) && fs_remove_tree(folder, r == 0 ? err : &ignored) < 0)
+		return -1;
+	return r;
+}
+
 /* Brings the image's layers and record; its digest's hex. */
 static int reference_import(struct importing *importing, const char *text, const struct image_reference *reference, char hex[static DIGEST_HEX], struct error *err)
 {
 	struct image_store *store = importing->store;
+	int (*bring)(struct importing *importing, const struct image_reference *reference, struct error *err);
 	autodocuments struct image_documents documents = { 0 };
 
 	importing->documents = &documents;
-	if ((reference->scheme == IMAGE_ROOTFS ? rootfs_import : source_import)(importing, reference, err) < 0)
+	bring = reference->scheme == IMAGE_ROOTFS ? rootfs_import : reference->scheme == IMAGE_REGISTRY ? registry_import : source_import;
+	if (bring(importing, reference, err) < 0)
 		return -1;
 	memcpy(hex, documents.digest, DIGEST_HEX);
 	return store_record_exists(store, hex) ? 0 : store_record_write(store, &documents, text, err);

@@ -10,12 +10,14 @@
 #include "image.h"
 #include "image_layer.h"
 #include "image_oci.h"
+#include "image_registry.h"
 
 #define LAYER_ENTRIES_MAX 2000000
 
 struct image_store {
 	char *dir;
 	int64_t limit;			/* bytes, 0: none */
+	struct registry_options registry;	/* all zero but in tests */
 };
 
 char *store_path(const struct image_store *store, const char *folder, const char *name);	/* caller frees */
@@ -33,7 +35,8 @@ int store_prune_count(struct image_store *store, int64_t *ret, struct error *err
 struct store_layer { int64_t bytes, entries, skipped; bool opaque_root; };
 bool store_layer_exists(struct image_store *store, const char *name);
 int store_layer_read(struct image_store *store, const char *name, struct store_layer *ret, struct error *err) WARN_UNUSED;
-/* The sum of all complete layers. */
+/* The sum of all complete layers, and of what pulls have fetched. */
+int64_t store_tree_bytes(const char *path);	/* on disk; 0 for what is not there */
 int store_bytes(struct image_store *store, int64_t *ret, struct error *err) WARN_UNUSED;
 
 /*
@@ -61,10 +64,10 @@ int store_names(struct image_store *store, int (*each)(void *arg, const char *na
 int store_folder(struct image_store *store, const char *folder, const char *suffix, int (*each)(void *arg, const char *name, struct error *err), void *arg, struct error *err) WARN_UNUSED;
 
 /* References, taken apart. */
-enum image_scheme { IMAGE_OCI, IMAGE_DOCKER_ARCHIVE, IMAGE_ROOTFS, IMAGE_STORE, IMAGE_HOST, IMAGE_DIGEST };
+enum image_scheme { IMAGE_REGISTRY, IMAGE_OCI, IMAGE_DOCKER_ARCHIVE, IMAGE_ROOTFS, IMAGE_STORE, IMAGE_HOST, IMAGE_DIGEST };
 struct image_reference {
 	enum image_scheme scheme;
-	char *path;			/* OCI, DOCKER_ARCHIVE, ROOTFS */
+	char *path;			/* OCI, DOCKER_ARCHIVE, ROOTFS; of REGISTRY the whole text */
 	char *name;			/* a tag, a name in the store, a digest's hex, or NULL */
 };
 int image_reference_parse(const char *text, struct image_reference *ret, struct error *err) WARN_UNUSED;
@@ -76,6 +79,12 @@ int image_rootfs_documents(struct image_store *store, const char *path, struct i
 /* Reads a rootfs folder or tar once; its diff id; sink NULL: only that. */
 int image_rootfs_read(const char *path, const struct layer_limits *limits, const struct layer_sink *sink, image_progress progress, void *arg,
 		      struct layer_counts *ret_counts, char ret_diff_id[static DIGEST_HEX], struct error *err) WARN_UNUSED;
+
+/* Fetches what the registry has of it into an image layout in the store, whose path is *ret_folder; *ret_lock (a descriptor) keeps others from
+   that folder. The store's lock is held shared. Whoever has read it removes the folder; a failure leaves what the next one resumes. */
+int store_pull(struct image_store *store, const char *text, image_progress progress, void *arg, char **ret_folder, int *ret_lock, struct error *err) WARN_UNUSED;
+/* The manifest that it stands for; asks the registry, unless the image of its digest is here. */
+int store_pull_digest(struct image_store *store, const char *text, char hex[static DIGEST_HEX], struct error *err) WARN_UNUSED;
 
 /* "host:<hex>" of this machine now */
 int image_host_digest(char **ret, struct error *err) WARN_UNUSED;

@@ -33,7 +33,7 @@ struct prune {
 };
 
 /* Bytes on disk of a tree of any kind. */
-static int64_t tree_bytes(const char *path)
+int64_t store_tree_bytes(const char *path)
 {
 	char *paths[] = { (char *)path, NULL };
 	FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
@@ -114,7 +114,7 @@ static int record_judge(void *arg, const char *hex, struct error *err)
 		return 0;
 	}
 	path = xasprintf("%s/images/%s.json", prune->store->dir, hex);
-	r = tell(prune, "image", name ? name : hex, tree_bytes(path));
+	r = tell(prune, "image", name ? name : hex, store_tree_bytes(path));
 	if (r || prune->dry_run)
 		return r;
 	return unlink(path) < 0 && errno != ENOENT ? error_set_errno(err, errno, "cannot remove %s", path) : 0;
@@ -136,7 +136,7 @@ static int layer_remove(struct image_store *store, const char *name, struct erro
 static int leftover_remove(struct prune *prune, const char *folder, const char *name, struct error *err)
 {
 	autofree char *path = store_path(prune->store, folder, name);
-	int r = tell(prune, "leftover", name, tree_bytes(path));
+	int r = tell(prune, "leftover", name, store_tree_bytes(path));
 
 	return r || prune->dry_run ? r : fs_remove_tree(path, err);
 }
@@ -169,6 +169,12 @@ static int layer_judge(void *arg, const char *name, struct error *err)
 static int leftover_judge(void *arg, const char *name, struct error *err)
 {
 	return is_leftover(name) ? leftover_remove(arg, "images", name, err) : 0;
+}
+
+/* Nobody pulls while one is alone. */
+static int pull_judge(void *arg, const char *name, struct error *err)
+{
+	return leftover_remove(arg, "pull", name, err);
 }
 
 static int name_leftover_judge(void *arg, const char *name, struct error *err)
@@ -209,6 +215,8 @@ static int prune_run(struct prune *prune, struct error *err)
 		r = store_folder(store, "images", "", leftover_judge, prune, err);
 	if (r == 0 && prune->alone)
 		r = store_folder(store, "names", "", name_leftover_judge, prune, err);
+	if (r == 0 && prune->alone)
+		r = store_folder(store, "pull", "", pull_judge, prune, err);
 	if (r == 0 && prune->alone && !prune->dry_run)
 		r = small_things_remove(store, err);
 	map_each(&prune->named, e) {

@@ -50,8 +50,12 @@ static void path_split(const char *text, struct image_reference *ret)
 static int reference_other(const char *text, struct image_reference *ret, struct error *err)
 {
 	if (starts_with(text, "docker://")) {
-		error_set(err, ERROR_UNSUPPORTED, "image \"%.200s\" is in a registry, which this version does not fetch from", text);
-		return error_hint(err, "fetch it with 'skopeo copy %.200s oci:DIR:TAG' and use oci:DIR:TAG", text);
+		autoregistryreference struct registry_reference named = { 0 };
+
+		if (registry_reference_parse(text, &named, err) < 0)
+			return -1;
+		*ret = (struct image_reference){ .scheme = IMAGE_REGISTRY, .path = xstrdup(text) };
+		return 0;
 	}
 	if (starts_with(text, "sha256:") && digest_hex_valid(text + strlen("sha256:"))) {
 		*ret = (struct image_reference){ .scheme = IMAGE_DIGEST, .name = xstrdup(text + strlen("sha256:")) };
@@ -271,6 +275,13 @@ int image_resolve(struct image_store *store, const char *text, char **ret_digest
 		return image_host_digest(ret_digest, err);
 	if (reference.scheme == IMAGE_DIGEST) {
 		*ret_digest = xasprintf("sha256:%s", reference.name);
+		return 0;
+	}
+	/* a registry may be slow: nobody waits for it at the lock */
+	if (reference.scheme == IMAGE_REGISTRY) {
+		if (store_pull_digest(store, text, hex, err) < 0)
+			return error_wrap(err, "image %.200s", text);
+		*ret_digest = xasprintf("sha256:%s", hex);
 		return 0;
 	}
 	if (store_lock_shared(store, &lock, err) < 0)

@@ -28,7 +28,7 @@
 #define FOLDER_NAMES_MAX 100000
 #define LOCK_POLL_MS 20
 
-static const char *const folders[] = { "images", "layers", "names", "cache", "locks" };
+static const char *const folders[] = { "images", "layers", "names", "cache", "locks", "pull" };
 
 static void store_free(struct image_store *store)
 {
@@ -205,11 +205,12 @@ static int total_one(void *arg, const char *name, struct error *err)
 
 int store_bytes(struct image_store *store, int64_t *ret, struct error *err)
 {
+	autofree char *pull = store_path(store, "pull", NULL);
 	struct total total = { .store = store };
 
 	if (store_folder(store, "layers", ".json", total_one, &total, err) < 0)
 		return -1;
-	*ret = total.bytes;
+	*ret = total.bytes + store_tree_bytes(pull);
 	return 0;
 }
 

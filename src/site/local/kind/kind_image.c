@@ -117,6 +117,7 @@ static int image_kind_create(struct site *site, struct resource *resource, struc
 	struct progress progress = { site, resource->key };
 	autostore struct image_store *store = NULL;
 	autoimage struct image image = { 0 };
+	autofree char *pinned = NULL;
 	struct error missing;
 
 	if (store_open(site, &store, err) < 0)
@@ -126,7 +127,8 @@ static int image_kind_create(struct site *site, struct resource *resource, struc
 			*err = missing;
 			return -1;
 		}
-		if (image_import(store, alias_resolve(site, reference), NULL, progress_tell, &progress, &image, err) < 0)
+		pinned = image_reference_pin(alias_resolve(site, reference), digest);
+		if (image_import(store, pinned, NULL, progress_tell, &progress, &image, err) < 0)
 			return -1;
 	}
 	if (!streq(image.digest, digest)) {
