@@ -74,6 +74,20 @@ static bool tag_valid(const char *tag)
 	return true;
 }
 
+static bool port_valid(const char *text)
+{
+	unsigned port = 0;
+
+	if (!*text || strlen(text) > 5)
+		return false;
+	for (const char *p = text; *p; p++) {
+		if (*p < '0' || *p > '9')
+			return false;
+		port = port * 10 + (unsigned)(*p - '0');
+	}
+	return port > 0 && port <= 65535;
+}
+
 static bool host_valid(const char *host)
 {
 	const char *colon = strchr(host, ':');
@@ -84,10 +98,7 @@ static bool host_valid(const char *host)
 	for (size_t i = 0; i < n; i++)
 		if ((!isalnum((unsigned char)host[i]) && !strchr(".-", host[i])) || (host[i] == '.' && host[i + 1] == '.'))
 			return false;
-	if (!colon)
-		return true;
-	n = strlen(colon + 1);
-	return n && n <= 5 && strspn(colon + 1, "0123456789") == n && atoi(colon + 1) > 0 && atoi(colon + 1) <= 65535;
+	return !colon || port_valid(colon + 1);
 }
 
 bool registry_host_is_loopback(const char *host)
