@@ -152,7 +152,8 @@ def main():
         server.daemon_threads = True
         ports.append(server.server_address[1])
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(ports[0], flush=True)
+    sys.stdout.write("%d\n" % ports[0])
+    sys.stdout.flush()
     sys.stdin.read()
 
 

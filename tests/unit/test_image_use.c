@@ -61,7 +61,7 @@ static void the_idmap_probe_answers_and_leaves_nothing(void **state)
 	free(why);
 	assert_ok(fs_mounts_read("/proc/self/mountinfo", &after, &err));
 	assert_int_equal(before.n, after.n);
-	assert_int_equal(count(f->dir, "store"), 5);
+	assert_int_equal(count(f->dir, "store"), 6);
 	fs_mounts_clear(&before);
 	fs_mounts_clear(&after);
 	why = NULL;

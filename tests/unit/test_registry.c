@@ -137,8 +137,9 @@ static int server_start(void **state)
 	close(in[0]);
 	close(out[1]);
 	server.input = in[1];
-	if (read(out[0], text, sizeof(text) - 1) <= 0)
-		return -1;
+	for (size_t n = 0; n < sizeof(text) - 1 && !strchr(text, '\n'); n++)
+		if (read(out[0], text + n, 1) != 1)
+			return -1;
 	close(out[0]);
 	server.port = atoi(text);
 	return server.port > 0 ? 0 : -1;
