@@ -4,8 +4,10 @@
 # Images from a registry: Debian's docker-registry with TLS of its own on loopback, filled by plain PUTs, and pulls that are killed.
 # INSULA_TEST_FULL=1: an image of 300 MB and 20 kills; else 30 MB and 2.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/islands.inc"
+
 need_root
-need_program docker-registry openssl curl python3 sha256sum tar
+need_program busybox docker-registry openssl curl python3 sha256sum tar
 [ -x "$INSULA" ] || skip_all "the program is not built"
 deployment_start
 cd "$TEST_DIR" || exit 1
@@ -116,6 +118,34 @@ image prune --all >/dev/null 2>&1
 run "$INSULA" plan lab.yaml --json
 contains "$stdout" "$small" "the plan resolves the tag"
 is "$(find "$INSULA_STATE_DIR/images/layers" -mindepth 1)" "" "and fetches nothing"
+
+tiny_rootfs tiny
+tar -C tiny -cf tiny.tar .
+gzip -nc tiny.tar >tiny.tgz
+check "an image with a shell is pushed" push_image team/tiny v1 tiny.tgz
+tiny=sha256:$(sha256sum manifest.json | cut -d ' ' -f 1)
+{
+	site_document 'addressPool: 10.213.0.0/16'
+	tenant_document a
+	workload_document a w '[sh, -c, "echo from the registry; sleep 1000"]'
+} | sed "s#image: .*#image: 'docker://$at/team/tiny:v1'#" >lab.yaml
+sed "s#tiny:v1#tiny@$tiny#" lab.yaml >pinned.yaml
+said() { "$INSULA" logs a/w 2>/dev/null | grep -q 'from the registry'; }
+succeeds "apply pulls and runs" "$INSULA" apply lab.yaml
+wait_for 10 said
+check "it ran" said
+exits_with 0 "a second plan changes nothing" "$INSULA" plan --check lab.yaml
+succeeds "the same by its digest" "$INSULA" apply pinned.yaml
+kill "$registry_pid"
+wait "$registry_pid" 2>/dev/null
+registry_pid=
+exits_with 0 "which then holds without the registry" "$INSULA" plan --check pinned.yaml
+exits_with 4 "by tag the plan says that the registry does not answer" "$INSULA" plan lab.yaml
+contains "$stderr" "$at" "by its name"
+succeeds "and is taken down without it" "$INSULA" destroy --all --yes --delete-data
+docker-registry serve registry.yaml >registry.log 2>&1 &
+registry_pid=$!
+wait_for 15 http "https://$at/v2/"
 
 # --- killed ----------------------------------------------------------------------------------------------------
 
