@@ -131,7 +131,7 @@ static void notes_of_limits(const struct lowering *lowering, const struct tenant
 	if (tenant->quota.memory != AMOUNT_NONE && control(lowering, "memory") == 1)
 		lower_note(lowering, "quota.memory is guaranteed by admission only: cgroup v1 has no memory.low");
 	if (!json_get_bool(json_get_object(lowering->facts, "works"), "packets", false))
-		lower_note(lowering, "not enforced: the work on what a tenant sends is no part of its CPU share: this kernel gives links no threads");
+		lower_note(lowering, "the work on what a tenant sends is no part of its CPU share here: this kernel gives links no threads");
 }
 
 static void lower_limits(const struct lowering *lowering, const struct tenant *tenant)
