@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "monitor.h"
+#include "program.h"
 #include "protocol.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/mount.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,10 +30,6 @@
 #define STATUS_NOT_JOINED 101
 #define STATUS_NOT_RUN 102
 #define STATUS_NOT_WANTED 103
-
-#ifndef MOUNT_ATTR_RDONLY
-#define MOUNT_ATTR_RDONLY 0x00000001
-#endif
 
 struct handed { int null, out, log, exit; };
 
@@ -99,19 +95,13 @@ static int handed_open(const struct conf *conf, struct handed *handed, struct wh
 	return -1;
 }
 
-/* The runtime's program on a read-only mount of its own: then no container can write to it through /proc/PID/exe, and the runtime, which
-   sees that, does not have to copy itself and start anew. -1 where the kernel cannot: the runtime does it then. */
-static int program_open(const struct conf *conf)
+/* program_open, above the descriptors that are handed over; -1 as there. */
+static int program_open_above(const char *path)
 {
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, conf->program, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), above;
+	int tree = program_open(path), above = tree < 0 ? -1 : fcntl(tree, F_DUPFD_CLOEXEC, FD_ABOVE);
 
-	if (tree >= 0 && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
+	if (tree >= 0)
 		close(tree);
-		return -1;
-	}
-	above = fcntl(tree, F_DUPFD_CLOEXEC, FD_ABOVE);
-	close(tree);
 	return above;
 }
 
@@ -208,7 +198,7 @@ int container_prepare(const struct conf *conf, int secrets, struct starting *ret
 		unlink(path);
 	if (handed_open(conf, &handed, why) < 0)
 		return -1;
-	program = program_open(conf);
+	program = program_open_above(conf->program);
 	if (pipe2(go, O_CLOEXEC) < 0) {
 		handed_close(&handed);
 		close(program);

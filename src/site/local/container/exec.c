@@ -7,6 +7,7 @@
 #include "bundle.h"
 #include "cgroup.h"
 #include "exec_relay.h"
+#include "guest/program.h"
 #include "guest/protocol.h"
 #include "runtime.h"
 
@@ -159,7 +160,7 @@ static int call_make(struct site *site, const struct instance_files *files, stru
 	call->path = conf_value(files, "program");
 	if (!name || !call->path)
 		return error_set(err, ERROR_NOT_FOUND, "there is no such instance");
-	call->program = runtime_open(call->path);
+	call->program = program_open(call->path);
 	if (process_make(files, call->request, &process, err) < 0)
 		return -1;
 	text = json_canonical(process);

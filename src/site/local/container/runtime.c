@@ -4,12 +4,9 @@
 #include "base/fs.h"
 #include "base/proc.h"
 #include "cgroup.h"
+#include "guest/program.h"
 
-#include <fcntl.h>
-#include <linux/mount.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define ASK_TIMEOUT_MS 5000
 
@@ -30,25 +27,13 @@ static char *version_of(const char *name, const char *text)
 	return starts_with(text, prefix) ? xstrndup(text + strlen(prefix), strcspn(text + strlen(prefix), " \n")) : NULL;
 }
 
-int runtime_open(const char *path)
-{
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-
-	if (tree >= 0 && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
-		close(tree);
-		return -1;
-	}
-	return tree;
-}
-
 /* Is it there, does it run, has it got seccomp? */
 static int runtime_ask(const char *name, struct runtime *ret, struct error *err)
 {
 	autofree char *path = fs_find_program(PROC_PATH, name), *text = NULL, *version = NULL;
 	const char *const argv[] = { path, "--version", NULL };
 	struct proc_options options = { .argv = argv, .timeout_ms = ASK_TIMEOUT_MS };
-	autofd int program = path ? runtime_open(path) : -1;
+	autofd int program = path ? program_open(path) : -1;
 
 	if (!path)
 		return error_set(err, ERROR_NOT_FOUND, "%s is not installed", name);

@@ -13,10 +13,6 @@ void runtime_clear(struct runtime *runtime);
 /* Asks each for its version and features, 5 s at most each. ERROR_UNSUPPORTED when none will do. */
 int runtime_probe(struct runtime *ret, struct error *err) WARN_UNUSED;
 
-/* The runtime's program on a read-only mount that only the descriptor holds; -1 where the kernel cannot. Run so, it does not have to
-   guard itself against containers by a mount under /tmp, which would stay when it is killed. */
-int runtime_open(const char *path);
-
 /* What crun must not see on this machine: the mount point of a cgroup2 that has controllers beside v1 ones, or NULL. Caller frees. */
 struct cgroups;
 char *runtime_hidden_mount(const struct cgroups *cgroups);
